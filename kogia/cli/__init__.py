@@ -1,0 +1,1 @@
+"""The command line: kubectl's verbs, crictl's, and the node-level ones."""

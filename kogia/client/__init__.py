@@ -1,0 +1,1 @@
+"""Talking to the API: one client interface over two transports, informers, work queues, controllers, leader election."""

@@ -1,0 +1,1 @@
+"""The node agent: makes this node's Pods real through CRI and tells the API what came of it."""

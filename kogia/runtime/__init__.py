@@ -1,0 +1,1 @@
+"""The embedded container runtime: images, sandboxes, containers, OCI spec, conmon, CNI."""

@@ -1,0 +1,1 @@
+"""Places Pods on nodes: queue, snapshot, plugins, binding."""
