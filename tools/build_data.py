@@ -23,7 +23,7 @@ def cut_schema() -> None:
     folder = next(p for p in source.iterdir() if p.name.startswith(f"v{VERSION}.") and p.name.endswith("-local"))
     data = json.loads((folder / "_definitions.json").read_bytes())
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(zlib.compress(json.dumps(data["definitions"], separators=(",", ":")).encode(), 9))
+    target.write_bytes(zlib.compress(json.dumps(data["$defs"], separators=(",", ":")).encode(), 9))
 
 
 def build_all() -> None:

@@ -1,7 +1,7 @@
 """RuntimeService and ImageService: what a kubelet asks of a container runtime.
 
-The embedded runtime (`kogia.runtime`) implements these in-process; a gRPC client implements them for foreign runtimes and a gRPC server offers the
-embedded one to `crictl`. Every method raises `CriError`. Creation is not idempotent by name; stop and remove are idempotent.
+The embedded runtime (`kogia.runtime`) implements these in-process; a gRPC client implements them for foreign runtimes and a
+gRPC server offers the embedded one to `crictl`. Every method raises `CriError`. Creation is not idempotent by name; stop and remove are idempotent.
 Source: k8s.io/cri-api runtime/v1, whose method comments are the contract.
 """
 
@@ -103,7 +103,9 @@ class ImageService(Protocol):
     async def image_status(self, image: t.ImageSpec) -> t.Image | None:
         """By name, tag, digest or id (prefixes of ids of at least 4 hex digits too); None if absent."""
 
-    async def pull_image(self, image: t.ImageSpec, auth: t.AuthConfig | None = None, sandbox_config: t.PodSandboxConfig | None = None) -> str:
+    async def pull_image(
+        self, image: t.ImageSpec, auth: t.AuthConfig | None = None, sandbox_config: t.PodSandboxConfig | None = None
+    ) -> str:
         """Returns the image reference to use (repo digest or id). Pulls of one name at a time share one download."""
 
     async def remove_image(self, image: t.ImageSpec) -> None:
