@@ -1,0 +1,269 @@
+"""Strategic merge patch: a merge patch that knows which lists merge, and by which key.
+
+The schema's `x-kubernetes-patch-strategy` and `-merge-key` decide; directives in the patch override:
+`$patch: replace|delete|merge`, `$retainKeys`, `$setElementOrder/<list>`, `$deleteFromPrimitiveList/<list>`. Where the schema says
+nothing, maps merge and lists are replaced. Without a schema the patch type does not exist (415), as for custom resources.
+
+Source: k8s.io/apimachinery pkg/util/strategicpatch; "Strategic Merge Patch" in the API conventions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from kogia.api import schema
+from kogia.api.jsoncopy import deep_copy
+from kogia.api.kinds import Obj, ResourceInfo
+from kogia.api.schema import Node, Shape
+from kogia.api.status import StatusError, bad_request, unsupported_media_type
+
+_DIRECTIVE = "$patch"
+_RETAIN = "$retainKeys"
+_ORDER = "$setElementOrder/"
+_DELETE = "$deleteFromPrimitiveList/"
+_UNTYPED_SUPPORT = ("application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml")
+
+
+def strategic_merge(doc: Obj, patch: Any, resource: ResourceInfo) -> Obj:
+    """`doc` with `patch` merged in by the rules of `resource`'s schema, as a new object.
+
+    Errors: 400 BadRequest (malformed patch or directive), 415 UnsupportedMediaType (no schema for the kind).
+    Source: strategicpatch.StrategicMergeMapPatch.
+    """
+    node = schema.type_for(resource.group, resource.version, resource.kind)
+    if node.shape is Shape.ANY:
+        raise unsupported_media_type(_UNTYPED_SUPPORT)
+    return merge_typed(doc, patch, node)
+
+
+def merge_typed(doc: Obj, patch: Any, node: Node) -> Obj:
+    """The same with the type given as a schema `Node` (subresource bodies, tests). Errors: 400 BadRequest."""
+    if not isinstance(patch, dict):
+        raise bad_request("Invalid JSON Patch")
+    return _merge_map(deep_copy(doc), patch, node)
+
+
+def _bad(message: str) -> StatusError:
+    return bad_request(message)
+
+
+def _child(node: Node, key: str) -> Node:
+    if node.shape is Shape.STRUCT:
+        return node.fields.get(key, schema.ANY)
+    if node.shape is Shape.MAP and node.item is not None:
+        return node.item
+    return schema.ANY
+
+
+def _merge_map(original: Any, patch: dict[str, Any], node: Node) -> dict[str, Any]:
+    """Merge into `original`, which is ours to change; nothing of the patch is shared with the result."""
+    directive = patch.get(_DIRECTIVE)
+    if directive is not None:
+        if directive == "replace":
+            return _clean_map({k: v for k, v in patch.items() if k != _DIRECTIVE})
+        if directive == "delete":
+            return {}
+        if directive != "merge":
+            raise _bad(f"Unknown patch type found: {directive} in map")
+    result: dict[str, Any] = original if isinstance(original, dict) else {}
+    retain = patch.get(_RETAIN)
+    if retain is not None:
+        _retain_keys(result, patch, retain)
+    lists = _parallel_lists(result, patch, node)
+    for key, value in patch.items():
+        if key in (_DIRECTIVE, _RETAIN) or key in lists or key.startswith((_ORDER, _DELETE)):
+            continue
+        if value is None:
+            result.pop(key, None)
+            continue
+        child = _child(node, key)
+        have = result.get(key)
+        if isinstance(value, dict):
+            merged = _replace_or_merge_map(have, value, child)
+            if merged is None:
+                result.pop(key, None)
+            else:
+                result[key] = merged
+        elif isinstance(value, list):
+            result[key] = _merge_list(have if isinstance(have, list) else [], value, child)
+        else:
+            result[key] = value
+    return result
+
+
+def _replace_or_merge_map(have: Any, value: dict[str, Any], node: Node) -> dict[str, Any] | None:
+    if "replace" in node.strategies and _DIRECTIVE not in value:
+        return _clean_map(value)
+    if value.get(_DIRECTIVE) == "delete":
+        return None
+    return _merge_map(have, value, node)
+
+
+def _retain_keys(result: dict[str, Any], patch: dict[str, Any], retain: Any) -> None:
+    if not isinstance(retain, list) or not all(isinstance(k, str) for k in retain):
+        raise _bad(f"invalid patch format of {_RETAIN} directive")
+    keep = set(retain)
+    for key in patch:
+        if key.startswith("$") or patch[key] is None:
+            continue
+        if key not in keep:
+            raise _bad(f"{_RETAIN} list doesn't match the fields present in the patch: {key} is absent from it")
+    for key in [k for k in result if k not in keep]:
+        del result[key]
+
+
+def _parallel_lists(result: dict[str, Any], patch: dict[str, Any], node: Node) -> set[str]:
+    """Serve `$setElementOrder/x` and `$deleteFromPrimitiveList/x`; returns the list fields that are thereby done."""
+    done: set[str] = set()
+    names = dict.fromkeys(k.partition("/")[2] for k in patch if k.startswith((_ORDER, _DELETE)))
+    for name in names:
+        child = _child(node, name)
+        drop = patch.get(_DELETE + name)
+        order = patch.get(_ORDER + name)
+        if (drop is not None and not isinstance(drop, list)) or (order is not None and not isinstance(order, list)):
+            raise _bad(f"expected a list for the directive on {name}")
+        current = result.get(name)
+        have = [item for item in current if item not in (drop or ())] if isinstance(current, list) else []
+        additions = patch.get(name)
+        if additions is None and name in patch:
+            result.pop(name, None)
+            done.add(name)
+            continue
+        if isinstance(additions, list):
+            have = _merge_list(have, additions, child)
+        elif additions is not None:
+            raise _bad(f"expected a list for {name}")
+        done.add(name)
+        if order is not None:
+            have = _reorder(have, order, current if isinstance(current, list) else [], child.merge_key)
+        if have or isinstance(current, list) or additions:
+            result[name] = have
+    return done
+
+
+def _identity(item: Any, merge_key: str) -> Any:
+    if isinstance(item, dict):
+        return _hashable(item.get(merge_key))
+    return _hashable(item)
+
+
+def _hashable(value: Any) -> Any:
+    return (type(value).__name__, value) if isinstance(value, (str, int, float, bool, type(None))) else repr(value)
+
+
+def _reorder(items: list[Any], order: list[Any], server: list[Any], merge_key: str) -> list[Any]:
+    """Put the listed items into the given order; items only the server has keep their place relative to their neighbours.
+
+    Source: strategicpatch.normalizeElementOrder / mergeSortedSlice.
+    """
+    place = {_identity(entry, merge_key): at for at, entry in enumerate(order)}
+    server_place = {_identity(entry, merge_key): at for at, entry in enumerate(server)}
+    listed: list[Any] = []
+    others: list[Any] = []
+    for item in items:
+        (listed if _identity(item, merge_key) in place else others).append(item)
+    listed.sort(key=lambda item: place[_identity(item, merge_key)])
+    others.sort(key=lambda item: server_place.get(_identity(item, merge_key), len(server)))
+    out: list[Any] = []
+    left = right = 0
+    while left < len(listed) and right < len(others):
+        a = server_place.get(_identity(listed[left], merge_key))
+        b = server_place.get(_identity(others[right], merge_key), len(server))
+        if a is not None and a < b:
+            out.append(listed[left])
+            left += 1
+        elif a is None:
+            # new in the patch: it goes where its successors of the server's list allow, else after the server-only items
+            out.append(others[right])
+            right += 1
+        else:
+            out.append(others[right])
+            right += 1
+    return out + listed[left:] + others[right:]
+
+
+def _merge_list(original: list[Any], patch: list[Any], node: Node) -> list[Any]:
+    if any(isinstance(item, dict) and item.get(_DIRECTIVE) == "replace" and len(item) == 1 for item in patch):
+        return [_clean(item) for item in patch if not (isinstance(item, dict) and item.get(_DIRECTIVE) == "replace" and len(item) == 1)]
+    if "merge" not in node.strategies:
+        return [_clean(item) for item in patch]
+    if all(not isinstance(item, (dict, list)) for item in _chain(original, patch)):
+        return _merge_primitives(original, patch)
+    if not node.merge_key:
+        return [_clean(item) for item in patch]
+    return _merge_objects(original, patch, node)
+
+
+def _chain(a: list[Any], b: list[Any]) -> Iterable[Any]:
+    yield from a
+    yield from b
+
+
+def _merge_primitives(original: list[Any], patch: list[Any]) -> list[Any]:
+    seen: set[Any] = set()
+    out = []
+    for item in _chain(original, patch):
+        if item not in seen:
+            seen.add(item)
+            out.append(item)
+    return out
+
+
+def _merge_objects(original: list[Any], patch: list[Any], node: Node) -> list[Any]:
+    key = node.merge_key
+    item_type = node.item or schema.ANY
+    out = list(original)
+    at: dict[Any, int] = {}
+    for index, item in enumerate(out):
+        if isinstance(item, dict) and key in item:
+            at.setdefault(_identity(item, key), index)
+    removed: set[int] = set()
+    for item in patch:
+        if not isinstance(item, dict):
+            raise _bad("expected a list of objects in the patch")
+        if key not in item:
+            raise _bad(f"map: {_show(item)} does not contain declared merge key: {key}")
+        identity = _identity(item, key)
+        index = at.get(identity, -1)
+        directive = item.get(_DIRECTIVE)
+        if directive == "delete":
+            removed.update(i for i, have in enumerate(out) if isinstance(have, dict) and _identity(have, key) == identity)
+            at.pop(identity, None)
+        elif directive == "replace":
+            fresh = _clean_map({k: v for k, v in item.items() if k != _DIRECTIVE})
+            index = _put(out, at, identity, index, fresh)
+        else:
+            merged = _merge_map(out[index] if index >= 0 else {}, item, item_type)
+            index = _put(out, at, identity, index, merged)
+    return [item for i, item in enumerate(out) if i not in removed] if removed else out
+
+
+def _put(out: list[Any], at: dict[Any, int], identity: Any, index: int, item: Any) -> int:
+    if index < 0:
+        index = at[identity] = len(out)
+        out.append(item)
+    else:
+        out[index] = item
+    return index
+
+
+def _show(item: dict[str, Any]) -> str:
+    return "map[" + " ".join(f"{k}:{v}" for k, v in sorted(item.items())) + "]"
+
+
+def _clean_map(value: dict[str, Any]) -> dict[str, Any]:
+    """A copy without directives and nulls: what a patch adds where nothing was."""
+    return {k: _clean(v) for k, v in value.items() if v is not None and not _is_directive(k)}
+
+
+def _is_directive(key: str) -> bool:
+    return key in (_DIRECTIVE, _RETAIN) or key.startswith((_ORDER, _DELETE))
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _clean_map(value)
+    if isinstance(value, list):
+        return [_clean(v) for v in value]
+    return value
