@@ -22,13 +22,13 @@ MAX_DATA_BYTES = 32 << 10  #: of one DATA frame sent
 
 _SYN_STREAM, _SYN_REPLY, _RST_STREAM, _SETTINGS, _PING, _GOAWAY, _HEADERS, _WINDOW_UPDATE = 1, 2, 3, 4, 6, 7, 8, 9
 
-_WORDS = (
+_WORD_LIST = (
     "options head post put delete trace accept accept-charset accept-encoding accept-language accept-ranges age allow authorization "
     "cache-control connection content-base content-encoding content-language content-length content-location content-md5 content-range "
     "content-type date etag expect expires from host if-match if-modified-since if-none-match if-range if-unmodified-since last-modified "
     "location max-forwards pragma proxy-authenticate proxy-authorization range referer retry-after server te trailer transfer-encoding "
     "upgrade user-agent vary via warning www-authenticate method get status 200_OK version HTTP/1.1 url public set-cookie keep-alive origin"
-).split()
+)
 _TAIL = (
     "100101201202205206300302303304305306307402405406407408409410411412413414415416417502504505"
     "203 Non-Authoritative Information204 No Content301 Moved Permanently400 Bad Request401 Unauthorized403 Forbidden404 Not Found"
@@ -36,7 +36,7 @@ _TAIL = (
     "Mon, Tue, Wed, Thu, Fri, Sat, Sun, GMTchunked,text/html,image/png,image/jpg,image/gif,application/xml,application/xhtml+xml,"
     "text/plain,text/javascript,publicprivatemax-age=gzip,deflate,sdchcharset=utf-8charset=iso-8859-1,utf-,*,enq=0."
 )
-DICTIONARY = b"".join(struct.pack("!I", len(w)) + w.encode() for w in _WORDS).replace(b"200_OK", b"200 OK") + _TAIL.encode()
+DICTIONARY = b"".join(struct.pack("!I", len(w)) + w for w in (w.replace("_", " ").encode() for w in _WORD_LIST.split())) + _TAIL.encode()
 """The header compressor's preset dictionary; its Adler-32, which every stream names, is 0xE3C6A7C2."""
 
 
