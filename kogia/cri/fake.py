@@ -141,7 +141,9 @@ class FakeRuntime:
         self.fail_once: dict[str, CriError] = {}
         self.on_start: Callable[[FakeContainer], None] = lambda container: None
         self.ignores_stop: set[str] = set()
-        self.exec_result: Callable[[str, list[str]], t.ExecSyncResponse] = lambda cid, cmd: t.ExecSyncResponse(stdout=" ".join(cmd[1:]).encode())
+        self.exec_result: Callable[[str, list[str]], t.ExecSyncResponse] = lambda cid, cmd: t.ExecSyncResponse(
+            stdout=" ".join(cmd[1:]).encode()
+        )
         self.exec_stream: Callable[[str, list[str]], FakeStream] = lambda cid, cmd: FakeStream()
         self.conditions = [t.RuntimeCondition(type="RuntimeReady", status=True), t.RuntimeCondition(type="NetworkReady", status=True)]
         self.pull_gate: asyncio.Event | None = None  #: when set to an Event, pulls wait for it
@@ -518,7 +520,9 @@ class FakeRuntime:
             if wanted & _names(name):
                 self.images[published.id] = published
                 return published.repo_digests[0]
-        raise not_found(f'failed to pull and unpack image "{image.image}": failed to resolve reference "{image.image}": {image.image}: not found')
+        raise not_found(
+            f'failed to pull and unpack image "{image.image}": failed to resolve reference "{image.image}": {image.image}: not found'
+        )
 
     async def remove_image(self, image: t.ImageSpec) -> None:
         self._enter("remove_image", image)
