@@ -10,6 +10,9 @@ from typing import Any
 
 from kogia.client.interface import Obj
 
+Objs = list[Obj]
+Keys = list[str]
+
 #: The index values an object is filed under.
 Indexer = Callable[[Obj], Iterable[str]]
 
@@ -95,13 +98,13 @@ class Cache:
     def get(self, key: str) -> Obj | None:
         return self._objects.get(key)
 
-    def keys(self) -> list[str]:
+    def keys(self) -> Keys:
         return list(self._objects)
 
-    def list(self, namespace: str = "") -> list[Obj]:
+    def list(self, namespace: str = "") -> Objs:
         return self.by_index(NAMESPACE, namespace) if namespace else list(self._objects.values())
 
-    def by_index(self, index: str, value: str) -> list[Obj]:
+    def by_index(self, index: str, value: str) -> Objs:
         """Errors: KeyError for an index nobody added."""
         return list(self._indexes[index].get(value, {}).values())
 

@@ -8,7 +8,6 @@ Source: the controller pattern of sigs.k8s.io/controller-runtime and kube-contro
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -164,10 +163,3 @@ class Controller:
 
 def _own_key(obj: Obj) -> Iterable[str]:
     return (object_key(obj),)
-
-
-async def settle(controllers: Iterable[Controller], timeout_s: float = 5.0) -> None:
-    """Wait until no key is ready or being worked on (delayed ones do not count). For tests. Errors: TimeoutError."""
-    async with asyncio.timeout(timeout_s):
-        while any(not c.queue.idle for c in controllers):
-            await asyncio.sleep(0)

@@ -20,7 +20,7 @@ from kogia.api.status import StatusError
 from kogia.base.backoff import Backoff
 from kogia.base.clock import Clock, RealClock
 from kogia.base.tasks import TaskOwner
-from kogia.client.cache import Cache, Indexer, strip_managed_fields
+from kogia.client.cache import Cache, Indexer, Keys, Objs, strip_managed_fields
 from kogia.client.interface import Client, Obj, Resource
 
 log = logging.getLogger("kogia.client.informer")
@@ -50,7 +50,7 @@ class Informer:
         self.resource = resource
         self.namespace = namespace
         self._client = client
-        self._selectors = {"label_selector": label_selector, "field_selector": field_selector}
+        self._selectors: dict[str, Any] = {"label_selector": label_selector, "field_selector": field_selector}
         self._clock = clock or RealClock()
         self._transform = transform
         self._cache = Cache(indexers or {})
@@ -78,13 +78,13 @@ class Informer:
         """By "namespace/name" ("name" for cluster-scoped kinds)."""
         return self._cache.get(key)
 
-    def list(self, namespace: str = "") -> list[Obj]:
+    def list(self, namespace: str = "") -> Objs:
         return self._cache.list(namespace)
 
-    def keys(self) -> list[str]:
+    def keys(self) -> Keys:
         return self._cache.keys()
 
-    def by_index(self, index: str, value: str) -> list[Obj]:
+    def by_index(self, index: str, value: str) -> Objs:
         return self._cache.by_index(index, value)
 
     def __len__(self) -> int:
