@@ -120,7 +120,9 @@ def _show(value: Any) -> str:
         return "bool"
     if isinstance(value, (int, float)):
         return "number"
-    return {dict: "object", list: "array", str: "string"}.get(type(value), "null")
+    if isinstance(value, dict):
+        return "object"
+    return "array" if isinstance(value, list) else "string" if isinstance(value, str) else "null"
 
 
 def _mismatch(value: Any, node: Node, where: _Where, *, number: bool = False) -> TypeError:

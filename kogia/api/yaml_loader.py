@@ -17,10 +17,8 @@ from typing import Any
 
 import yaml
 
-try:
-    from yaml import CParser as _Parser
-except ImportError:  # PyYAML without libyaml: slower, same result
-    _Parser = None
+#: None for a PyYAML without libyaml: slower, same result
+_Parser: Any = getattr(yaml, "CParser", None) or getattr(getattr(yaml, "cyaml", None), "CParser", None)
 
 #: how many nodes aliases may add in total
 MAX_ALIASED_NODES = 100_000
