@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
 
 Check = Callable[[str], list[str]]
 
@@ -42,10 +44,13 @@ def _too_long(text: str, limit: int) -> bool:
 
 
 def _rule(pattern: str, limit: int, text: str, *examples: str) -> Check:
-    match = re.compile(pattern, re.ASCII).fullmatch
     message = regex_error(text, pattern, *examples)
+    match: Callable[[str], Any] | None = None  # compiled at first use: importing this module must cost nothing
 
     def check(value: str) -> list[str]:
+        nonlocal match
+        if match is None:
+            match = re.compile(pattern, re.ASCII).fullmatch
         problems = []
         if limit and _too_long(value, limit):
             problems.append(max_length_error(limit))
@@ -122,8 +127,9 @@ def config_map_key(value: str) -> list[str]:
     return _config_key(value) + _dots(value)
 
 
-_qualified_match = re.compile(_QUALIFIED, re.ASCII).fullmatch
-_subdomain_match = re.compile(_SUBDOMAIN, re.ASCII).fullmatch
+@lru_cache(maxsize=1)
+def _qualified_matchers() -> tuple[Callable[[str], Any], Callable[[str], Any]]:
+    return re.compile(_QUALIFIED, re.ASCII).fullmatch, re.compile(_SUBDOMAIN, re.ASCII).fullmatch
 
 
 def qualified_name(value: str) -> list[str]:
@@ -133,6 +139,7 @@ def qualified_name(value: str) -> list[str]:
         text = regex_error(f"a qualified name {_QUALIFIED_TEXT}", _QUALIFIED, "MyName", "my.name", "123-abc")
         return [f"{text} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"]
     problems = []
+    _qualified_match, _subdomain_match = _qualified_matchers()
     if slash:
         if not prefix:
             problems.append("prefix part " + EMPTY)

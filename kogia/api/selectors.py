@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from kogia.api import names
 
@@ -21,8 +20,7 @@ class SelectorError(ValueError):
     """A selector nobody can read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+class Requirement(NamedTuple):
     """One term. operator: "=", "==", "!=", "in", "notin", "exists", "!", "gt", "lt"; values as written (sorted for sets)."""
 
     key: str
@@ -59,7 +57,7 @@ class Requirement:
 
 
 def _int64(text: str | None) -> int | None:
-    if text is None or not re.fullmatch(r"[+-]?[0-9]+", text, re.ASCII):
+    if text is None or not (text.lstrip("+-").isdigit() and re.fullmatch(r"[+-]?[0-9]+", text, re.ASCII)):
         return None
     number = int(text)
     return number if -(2**63) <= number < 2**63 else None
@@ -104,7 +102,7 @@ class LabelSelector:
 EVERYTHING = LabelSelector()
 NOTHING = LabelSelector(nothing=True)
 
-_TOKEN = re.compile(r"\s*(==|!=|[=!<>(),]|[^\s=!<>(),]+)")
+_TOKEN = r"\s*(==|!=|[=!<>(),]|[^\s=!<>(),]+)"
 _OPERATORS = {"=": "=", "==": "==", "!=": "!=", "in": "in", "notin": "notin", ">": "gt", "<": "lt"}
 _SPECIAL = frozenset(("=", "==", "!=", "!", "<", ">", "(", ")", ",", ""))
 _EXPECTED_OPERATORS = "in, notin, =, ==, !=, gt, lt"
@@ -114,7 +112,7 @@ class _LabelParser:
     """Recursive descent over the token list; "" stands for the end of the text."""
 
     def __init__(self, text: str) -> None:
-        self.tokens = _TOKEN.findall(text) + [""]
+        self.tokens = re.findall(_TOKEN, text) + [""]
         self.at = 0
 
     def peek(self) -> str:
@@ -262,8 +260,7 @@ def label_selector_from_map(labels: Mapping[str, str] | None) -> LabelSelector:
     return LabelSelector([Requirement(key, "=", (value,)) for key, value in (labels or {}).items()])
 
 
-@dataclass(frozen=True, slots=True)
-class FieldRequirement:
+class FieldRequirement(NamedTuple):
     """`name op value`; op is "=" or "!="."""
 
     name: str
@@ -328,7 +325,7 @@ def _unescape(value: str) -> str:
     return "".join(out)
 
 
-_FIELD_OPERATOR = re.compile(r"!=|==|=")
+_FIELD_OPERATOR = r"!=|==|="
 _EVERY_FIELD = FieldSelector()
 
 
@@ -343,7 +340,7 @@ def parse_field_selector(text: str) -> FieldSelector:
         return _EVERY_FIELD
     found = []
     for term in _split_terms(text):
-        match = _FIELD_OPERATOR.search(term)
+        match = re.search(_FIELD_OPERATOR, term)
         if match is None:
             raise SelectorError(f"invalid selector: '{text}'; can't understand '{term}'")
         operator = "!=" if match[0] == "!=" else "="

@@ -204,7 +204,7 @@ class _Apply:
         previous = self.managers.get(self.key)
         wanted = book.strip(to_set(self.config, self.node), self.resource, self.subresource)
         self.managers[self.key] = Managed(wanted, self.resource.api_version, previous.time if previous else "")
-        if previous is not None and previous.fields:
+        if previous is not None and sets.difference(previous.fields, wanted):
             merged = self.prune(merged, previous.fields)
         self.result = merged
         return self.settle(force)
@@ -229,14 +229,17 @@ class _Apply:
 
     def settle(self, force: bool) -> dict[ManagerKey, FieldSet]:
         """Compare live and result: others lose what changed (a conflict unless forced) and what is gone."""
-        changed, removed = compare(self.base, self.result, self.node)
+        if self.base == self.result:
+            changed, removed = {}, {}
+        else:
+            changed, removed = compare(self.base, self.result, self.node)
         changed = book.strip(changed, self.resource, self.subresource)
         removed = book.strip(removed, self.resource, self.subresource)
         conflicts = {}
         for key, managed in self.managers.items():
             if key == self.key:
                 continue
-            contested = sets.intersection(managed.fields, changed)
+            contested = sets.intersection(managed.fields, changed) if changed else {}
             if contested:
                 conflicts[key] = contested
         if conflicts and not force:

@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from kogia.api import schema
 from kogia.api.schema import Node, Shape
 
 FieldSet = dict[str, Any]
@@ -112,8 +113,6 @@ def with_named_fields(a: FieldSet, node: Node) -> FieldSet:
 
 def element_type(node: Node, element: str) -> Node:
     """The type below a path element."""
-    from kogia.api import schema
-
     if element[:2] == "f:":
         return child_type(node, element[2:])
     return node.item if node.shape is Shape.LIST and node.item is not None else schema.ANY
@@ -121,8 +120,6 @@ def element_type(node: Node, element: str) -> Node:
 
 def child_type(node: Node, key: str) -> Node:
     """The type of a struct's field or a map's value; `schema.ANY` where nothing is known."""
-    from kogia.api import schema
-
     if node.shape is Shape.STRUCT:
         return node.fields.get(key) or schema.ANY
     if node.shape is Shape.MAP and node.item is not None:
