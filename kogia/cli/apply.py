@@ -1,0 +1,115 @@
+"""`kogia apply`: three-way merge as `kubectl apply` does it, or server-side with --server-side.
+
+The manifest as applied is kept in the annotation kubectl uses, so both tools may take turns. The patch is the manifest itself plus deletions of what the last
+applied one had and this one has not; the server merges by the schema's keys.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from kogia.cli import create, manifests, names
+from kogia.cli.connection import Api, ApiFailure, connect
+from kogia.cli.main import CommandError
+
+Obj = dict[str, Any]
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    manifests.add_file_options(parser, required=True)
+    create.add_write_options(parser)
+    parser.add_argument("--server-side", action="store_true", help="let the server merge")
+    parser.add_argument("--force-conflicts", action="store_true", help="take over fields another manager owns")
+
+
+def run(options: argparse.Namespace) -> int:
+    api = connect(options)
+    failures = 0
+    for manifest in manifests.read(options):
+        try:
+            apply(api, manifest, options)
+        except ApiFailure as error:
+            print(create.decoding_failed(error, manifest.source, "applying"), file=sys.stderr)
+            failures += 1
+    return 1 if failures else 0
+
+
+def apply(api: Api, manifest: manifests.Manifest, options: argparse.Namespace) -> None:
+    resource = names.by_kind(api, manifest.obj["apiVersion"], manifest.obj["kind"])
+    namespace = manifests.namespace_of(api, manifest, options) if resource.namespaced else ""
+    name = manifests.name_of(manifest)
+    if not name:
+        raise CommandError(f"error: error when applying {manifest.source}: resource name may not be empty")
+    path = names.path_of(resource, namespace, name)
+    if options.server_side:
+        query = {**create.write_query(options, "kubectl"), "force": options.force_conflicts or ""}
+        made = api.call("PATCH", path, query=query, body=manifest.obj, content_type="application/apply-patch+yaml")
+        create.announce(options, resource, made, "serverside-applied")
+        return
+    modified = annotated(manifest.obj, namespace)
+    try:
+        live = api.call("GET", path)
+    except ApiFailure as error:
+        if error.http_code != 404 or error.reason != "NotFound":
+            raise
+        if options.dry_run not in ("client", "unchanged"):
+            query = create.write_query(options, "kubectl-client-side-apply")
+            modified = api.call("POST", names.path_of(resource, namespace), query=query, body=modified)
+        create.announce(options, resource, modified, "created")
+        return
+    patched = live
+    if options.dry_run not in ("client", "unchanged"):
+        patched = api.call("PATCH", path, query=create.write_query(options, "kubectl-client-side-apply"),
+                           body=three_way(resource, live, modified), content_type=patch_type(resource))  # fmt: skip
+    same = patched["metadata"].get("resourceVersion") == live["metadata"].get("resourceVersion")
+    create.announce(options, resource, patched, "unchanged" if same and options.dry_run == "none" else "configured")
+
+
+def annotated(obj: Obj, namespace: str) -> Obj:
+    """The manifest with itself in the last-applied annotation (key order and final newline as kubectl's)."""
+    plain = json.loads(json.dumps(obj))
+    meta = plain.setdefault("metadata", {})
+    if namespace:
+        meta["namespace"] = namespace
+    meta.setdefault("annotations", {}).pop(LAST_APPLIED, None)
+    text = json.dumps(plain, separators=(",", ":"), sort_keys=True, ensure_ascii=False) + "\n"
+    meta["annotations"][LAST_APPLIED] = text
+    return plain
+
+
+def patch_type(resource: Any) -> str:
+    from kogia.api import resources
+
+    builtin = resources.find(resource.group, resource.version, resource.plural) is not None
+    return "application/strategic-merge-patch+json" if builtin else "application/merge-patch+json"
+
+
+def three_way(resource: Any, live: Obj, modified: Obj) -> Obj:
+    """The patch that makes `live` what `modified` says, dropping what was applied before and is no longer in it."""
+    original: Obj = {}
+    text = (live["metadata"].get("annotations") or {}).get(LAST_APPLIED)
+    if text:
+        try:
+            original = json.loads(text)
+        except ValueError:
+            original = {}
+    patch = json.loads(json.dumps(modified))
+    if patch_type(resource).startswith("application/strategic"):
+        from kogia.cli.deletions import add_deletions, element_of
+
+        add_deletions(patch, original, element_of(resource))
+    else:
+        _null_missing(patch, original)
+    return patch
+
+
+def _null_missing(patch: Obj, original: Obj) -> None:
+    for key, value in original.items():
+        if key not in patch:
+            patch[key] = None
+        elif isinstance(value, dict) and isinstance(patch[key], dict):
+            _null_missing(patch[key], value)

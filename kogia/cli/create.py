@@ -1,0 +1,194 @@
+"""`kogia create -f`, and the generators people use: namespace, configmap, secret generic, serviceaccount, deployment, token."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from kogia.cli import manifests, names, printers
+from kogia.cli.connection import Api, ApiFailure, connect, parse_duration
+from kogia.cli.main import CommandError
+
+Obj = dict[str, Any]
+INTERMIXED = False
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    manifests.add_file_options(parser)
+    add_write_options(parser)
+    parser.add_argument("words", nargs="*", metavar="namespace|configmap|secret|serviceaccount|deployment|token NAME")
+    parser.add_argument("--from-literal", action="append", default=[], help="key=value of a configmap or secret")
+    parser.add_argument("--from-file", action="append", default=[], help="[key=]path of a configmap or secret")
+    parser.add_argument("--image", action="append", default=[], help="image of a deployment")
+    parser.add_argument("--replicas", type=int, default=1, help="replicas of a deployment")
+    parser.add_argument("--port", type=int, default=0, help="container port of a deployment")
+    parser.add_argument("--duration", default="", help="lifetime of a token")
+    parser.add_argument("--type", default="", help="type of a secret")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+
+
+def add_write_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", default="", help="json|yaml|name|jsonpath=…")
+    parser.add_argument("--dry-run", nargs="?", const="unchanged", default="none", choices=("none", "client", "server", "unchanged"))
+    parser.add_argument("--validate", nargs="?", const="strict", default="strict", help="strict|warn|ignore")
+    parser.add_argument("--field-manager", default="", help="the name of the manager used to track field ownership")
+    parser.add_argument("--show-managed-fields", action="store_true")
+
+
+def field_validation(options: argparse.Namespace) -> str:
+    known = {"strict": "Strict", "true": "Strict", "warn": "Warn", "ignore": "Ignore", "false": "Ignore"}
+    try:
+        return known[options.validate.lower()]
+    except KeyError:
+        raise CommandError(f'error: invalid - validate option "{options.validate}"') from None
+
+
+def write_query(options: argparse.Namespace, manager: str) -> dict[str, Any]:
+    query: dict[str, Any] = {"fieldManager": options.field_manager or manager, "fieldValidation": field_validation(options)}
+    if options.dry_run == "server":
+        query["dryRun"] = "All"
+    return query
+
+
+def announce(options: argparse.Namespace, resource: Any, obj: Obj, done: str) -> None:
+    """`pod/web created`, or the object itself with -o."""
+    printer = printers.object_printer(options.output, lambda o: names.shown_name(resource, o["metadata"]["name"]))
+    if printer is None:
+        suffix = {"client": " (dry run)", "server": " (server dry run)"}.get(options.dry_run, "")
+        print(f"{names.shown_name(resource, obj['metadata']['name'])} {done}{suffix}")
+        return
+    if not options.show_managed_fields:
+        obj.get("metadata", {}).pop("managedFields", None)
+    sys.stdout.write(printer(obj))
+
+
+def decoding_failed(error: ApiFailure, source: str, verb: str) -> CommandError:
+    """A refusal while working through files, worded as kubectl's."""
+    if error.reason == "Invalid":
+        return CommandError("The " + _invalid(error.status))
+    message = error.status.get("message", "")
+    return CommandError(f'Error from server ({error.reason}): error when {verb} "{source}": {message}')
+
+
+def _invalid(status: Obj) -> str:
+    """`Pod "x" is invalid: …` as kubectl shows it: one cause plainly, several starred one under the other."""
+    head = status.get("message", "").partition(" is invalid: ")[0] + " is invalid: "
+    causes = [f"{c['field']}: {c['message']}" if c.get("field") else c["message"] for c in (status.get("details") or {}).get("causes") or []]
+    return head + (causes[0] if len(causes) == 1 else "".join(f"\n* {c}" for c in causes))
+
+
+def run(options: argparse.Namespace) -> int:
+    api = connect(options)
+    if not options.filename:
+        return _generate(api, options)
+    failures = 0
+    for manifest in manifests.read(options):
+        try:
+            create(api, manifest, options)
+        except ApiFailure as error:
+            print(decoding_failed(error, manifest.source, "creating"), file=sys.stderr)
+            failures += 1
+    return 1 if failures else 0
+
+
+def create(api: Api, manifest: manifests.Manifest, options: argparse.Namespace) -> None:
+    resource = names.by_kind(api, manifest.obj["apiVersion"], manifest.obj["kind"])
+    namespace = manifests.namespace_of(api, manifest, options) if resource.namespaced else ""
+    if options.dry_run in ("client", "unchanged"):
+        announce(options, resource, manifest.obj, "created")
+        return
+    made = api.call("POST", names.path_of(resource, namespace), query=write_query(options, "kubectl-create"), body=manifest.obj)
+    announce(options, resource, made, "created")
+
+
+def _generate(api: Api, options: argparse.Namespace) -> int:
+    words = options.words
+    if words[:2] == ["secret", "generic"]:
+        words = ["secret", *words[2:]]
+    if len(words) < 2:
+        raise CommandError("error: must specify one of -f and -k, or a type and a name")
+    kind, name, more = words[0], words[1], [*words[2:], *options.rest]
+    if kind == "token":
+        return _token(api, name, options)
+    makers = {
+        "namespace": lambda: {"apiVersion": "v1", "kind": "Namespace"}, "ns": lambda: {"apiVersion": "v1", "kind": "Namespace"},
+        "serviceaccount": lambda: {"apiVersion": "v1", "kind": "ServiceAccount"}, "sa": lambda: {"apiVersion": "v1", "kind": "ServiceAccount"},
+        "configmap": lambda: _config_map(options), "cm": lambda: _config_map(options), "secret": lambda: _secret(options),
+        "deployment": lambda: _deployment(name, options, more), "deploy": lambda: _deployment(name, options, more),
+    }  # fmt: skip
+    if kind not in makers:
+        raise CommandError(f'error: unknown resource type "{kind}" for create; use -f with a manifest')
+    obj = makers[kind]()
+    obj["metadata"] = {**obj.get("metadata", {}), "name": name}
+    try:
+        create(api, manifests.Manifest("STDIN", obj), options)
+    except ApiFailure as error:
+        prefix = "error: failed to create " + kind + ": "
+        raise CommandError(prefix + str(error.status.get("message", "")) if error.reason != "Invalid" else str(decoding_failed(error, "", "creating"))) from error
+    return 0
+
+
+def _token(api: Api, name: str, options: argparse.Namespace) -> int:
+    seconds = parse_duration(options.duration) if options.duration else None
+    spec = {"expirationSeconds": int(seconds)} if seconds else {}
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+    made = api.call("POST", f"/api/v1/namespaces/{api.namespace}/serviceaccounts/{name}/token", body=body)
+    print(made["status"]["token"])
+    return 0
+
+
+def _literals(options: argparse.Namespace) -> dict[str, bytes]:
+    data: dict[str, bytes] = {}
+    for item in options.from_literal:
+        key, found, value = item.partition("=")
+        if not found or not key:
+            raise CommandError(f'error: invalid literal source {item}, expected key=value')
+        data[key] = value.encode()
+    for item in options.from_file:
+        key, found, path = item.partition("=")
+        if not found:
+            key, path = item.rsplit("/", 1)[-1], item
+        try:
+            with open(path, "rb") as file:
+                data[key] = file.read()
+        except OSError as error:
+            raise CommandError(f"error: error reading {path}: {error.strerror}") from error
+    return data
+
+
+def _config_map(options: argparse.Namespace) -> Obj:
+    import base64
+
+    obj: Obj = {"apiVersion": "v1", "kind": "ConfigMap"}
+    for key, value in _literals(options).items():
+        try:
+            obj.setdefault("data", {})[key] = value.decode()
+        except UnicodeDecodeError:
+            obj.setdefault("binaryData", {})[key] = base64.b64encode(value).decode()
+    return obj
+
+
+def _secret(options: argparse.Namespace) -> Obj:
+    import base64
+
+    data = {k: base64.b64encode(v).decode() for k, v in _literals(options).items()}
+    return {"apiVersion": "v1", "kind": "Secret", "type": options.type or "Opaque", **({"data": data} if data else {})}
+
+
+def _deployment(name: str, options: argparse.Namespace, command: list[str]) -> Obj:
+    if not options.image:
+        raise CommandError('error: required flag(s) "image" not set')
+    labels = {"app": name}
+    containers: list[Obj] = []
+    for image in options.image:
+        container: Obj = {"name": image.rsplit("/", 1)[-1].split("@")[0].split(":")[0], "image": image}
+        if options.port:
+            container["ports"] = [{"containerPort": options.port}]
+        command = command[1:] if command[:1] == ["--"] else command
+        if command:
+            container["command"] = command
+        containers.append(container)
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"labels": labels},
+            "spec": {"replicas": options.replicas, "selector": {"matchLabels": labels},
+                     "template": {"metadata": {"labels": labels}, "spec": {"containers": containers}}}}  # fmt: skip

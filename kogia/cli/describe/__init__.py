@@ -1,0 +1,71 @@
+"""`kogia describe`: an object told at length, with its events; one describer per kind in this folder, `generic` for the rest."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from kogia.cli import manifests, names
+from kogia.cli.connection import Api, ApiFailure, connect
+
+Obj = dict[str, Any]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("words", nargs="*", metavar="TYPE[/NAME-PREFIX] [NAME-PREFIX…]")
+    parser.add_argument("-l", "--selector", default="")
+    parser.add_argument("-A", "--all-namespaces", action="store_true")
+    parser.add_argument("--show-events", nargs="?", const="true", default="true", choices=("true", "false"))
+    manifests.add_file_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    api = connect(options)
+    targets = manifests.targets_of_files(api, options) if options.filename else names.targets(api, options.words)
+    texts: list[str] = []
+    failures = 0
+    for target in targets:
+        try:
+            texts += [describe(api, target.resource, obj, options.show_events == "true") for obj in _objects(api, target, options)]
+        except ApiFailure as error:
+            print(error, file=sys.stderr)
+            failures += 1
+    if texts:
+        print("\n\n".join(t.rstrip("\n") + "\n" for t in texts), end="")
+    elif not failures:
+        scope = "" if options.all_namespaces else f" in {api.namespace} namespace."
+        print(f"No resources found{scope}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _objects(api: Api, target: names.Target, options: argparse.Namespace) -> list[Obj]:
+    namespace = "" if options.all_namespaces else api.namespace
+    if target.name:
+        try:
+            return [api.call("GET", names.path_of(target.resource, namespace, target.name))]
+        except ApiFailure as error:
+            if error.http_code != 404:
+                raise
+            items = api.call("GET", names.path_of(target.resource, namespace))["items"]
+            found = [o for o in items if o["metadata"]["name"].startswith(target.name)]
+            if not found:
+                raise
+    else:
+        found = api.call("GET", names.path_of(target.resource, namespace), query={"labelSelector": options.selector})["items"]
+    return [{"apiVersion": target.resource.api_version, "kind": target.resource.kind, **o} for o in found]
+
+
+def describe(api: Api, resource: Any, obj: Obj, show_events: bool) -> str:
+    """The whole text for one object."""
+    from kogia.cli.describe import common, generic, node, objects, pod
+
+    describers = {
+        "Pod": pod.describe, "Node": lambda a, o: node.describe(a, o), "Namespace": objects.namespace, "Service": objects.service,
+        "ConfigMap": objects.config_map, "Secret": objects.secret, "ServiceAccount": objects.service_account,
+        "Deployment": objects.deployment, "ReplicaSet": objects.replica_set, "Event": generic.describe,
+    }  # fmt: skip
+    writer = describers.get(obj["kind"], generic.describe)(api, obj)
+    if show_events and obj["kind"] not in ("Event", "Secret", "ConfigMap") or (show_events and obj["kind"] == "ConfigMap"):
+        common.events(api, obj, writer)
+    return writer.text()

@@ -1,0 +1,103 @@
+"""`kogia wait --for=condition=Ready pod/x`, `--for=delete`, `--for=jsonpath={…}=value`, `--for=create`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from kogia.cli import jsonpath, manifests, names
+from kogia.cli.connection import Api, ApiFailure, connect, parse_duration
+from kogia.cli.main import CommandError
+
+Obj = dict[str, Any]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("words", nargs="*", metavar="TYPE[/NAME] [NAME…]")
+    parser.add_argument("--for", dest="condition", default="", help="delete|create|condition=NAME[=VALUE]|jsonpath={…}[=VALUE]")
+    parser.add_argument("--timeout", default="30s")
+    parser.add_argument("-l", "--selector", default="")
+    parser.add_argument("--all", action="store_true")
+    manifests.add_file_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    api = connect(options)
+    wanted = manifests.targets_of_files(api, options) if options.filename else names.targets(api, options.words)
+    deadline = time.monotonic() + (parse_duration(options.timeout) or 0)
+    met = condition(options.condition)
+    found: list[names.Target] = []
+    for target in wanted:
+        if target.name:
+            found.append(target)
+            continue
+        items = api.call("GET", names.path_of(target.resource, api.namespace), query={"labelSelector": options.selector})["items"]
+        found += [names.Target(target.resource, o["metadata"]["name"]) for o in items]
+    if not found:
+        raise CommandError("error: no matching resources found")
+    for target in found:
+        _await(api, target, options.condition, met, deadline)
+        done = {"delete": "deleted", "create": "created"}.get(options.condition, "condition met")
+        print(f"{names.shown_name(target.resource, target.name)} {done}")
+    return 0
+
+
+def condition(text: str) -> Callable[[Obj | None], bool]:
+    """A test of the live object (None = absent). Errors: CommandError."""
+    kind, _, rest = text.partition("=")
+    if kind == "delete":
+        return lambda obj: obj is None
+    if kind == "create":
+        return lambda obj: obj is not None
+    if kind == "condition" and rest:
+        name, _, value = rest.partition("=")
+        wanted = (value or "true").lower()
+
+        def holds(obj: Obj | None) -> bool:
+            conditions = ((obj or {}).get("status") or {}).get("conditions") or []
+            return any(c["type"].lower() == name.lower() and c["status"].lower() == wanted for c in conditions)
+
+        return holds
+    if kind == "jsonpath" and rest:
+        path, found, value = rest.partition("}=")
+        path = path + "}" if found else rest
+
+        def matches(obj: Obj | None) -> bool:
+            values = [jsonpath.printed(v) for v in jsonpath.values(path, obj)] if obj else []
+            return value in values if found else bool(values)
+
+        return matches
+    raise CommandError(f'error: unrecognized condition: "{text}"')
+
+
+def _await(api: Api, target: names.Target, text: str, met: Callable[[Obj | None], bool], deadline: float) -> None:
+    path = names.path_of(target.resource, api.namespace, target.name)
+    while True:
+        try:
+            live: Obj | None = api.call("GET", path)
+        except ApiFailure as error:
+            if error.http_code != 404:
+                raise
+            if not met(None) and text not in ("create",):
+                raise
+            live = None
+        if met(live):
+            return
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise CommandError(f"error: timed out waiting for the condition on {target.resource.plural}/{target.name}")
+        _watch(api, target, live, met, left)
+
+
+def _watch(api: Api, target: names.Target, live: Obj | None, met: Callable[[Obj | None], bool], left: float) -> None:
+    """Until the condition holds, the object goes, or the time is up; the caller looks again."""
+    query = {"watch": "1", "fieldSelector": f"metadata.name={target.name}", "timeoutSeconds": max(1, int(left + 0.999))}
+    if live is not None:
+        query["resourceVersion"] = live["metadata"]["resourceVersion"]
+    for line in api.lines(names.path_of(target.resource, api.namespace), query):
+        event = json.loads(line)
+        if event["type"] in ("DELETED", "ERROR") or met(event["object"]):
+            return

@@ -1,0 +1,42 @@
+"""`kogia reset --yes`: stop everything of one cluster and leave no trace of it on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import shutil
+import sys
+
+from kogia.base.cluster import ClusterConfig, ConfigError
+from kogia.main import processes, settings, up
+
+
+def run(options: argparse.Namespace) -> int:
+    name, data_dir = settings.locate(options)
+    config = settings.load(data_dir)
+    if config is None:
+        print(f"There is no cluster in {data_dir}; nothing to do.")
+        return 0
+    config = settings.existing(options)
+    if not options.yes:
+        raise ConfigError(f"this stops all Pods of cluster {config.name} and deletes {data_dir}: add --yes to do it")
+    reset(config)
+    print(f"Cluster {config.name} is gone from this machine.")
+    return 0
+
+
+def reset(config: ClusterConfig) -> None:
+    """Stop the processes, remove containers, networks, mounts and cgroups, then the files and the kubeconfig's context."""
+    for process in reversed(up.PROCESSES):
+        processes.stop(config.paths.pid_file(process))
+    from kogia.main import node
+
+    asyncio.run(node.remove_everything(config))
+    from kogia.client.kubeconfig import default_paths
+    from kogia.main import kubeconfig
+
+    try:
+        kubeconfig.remove_from_kubeconfig(default_paths()[0], config.context)
+    except (OSError, ValueError) as error:
+        print(f"kogia: the kubeconfig was left as it is: {error}", file=sys.stderr)
+    shutil.rmtree(config.data_dir)
