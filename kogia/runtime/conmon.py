@@ -11,6 +11,7 @@ import asyncio
 import errno
 import json
 import os
+import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -131,9 +132,13 @@ async def _read_line(fd: int, timeout_s: float) -> bytes:
     return bytes(data)
 
 
+_DECORATION = re.compile(r"\x1b\[[0-9;]*m|\d{4}-\d\d-\d\dT[\d:.]+Z: |ERRO\[\d+\] ")  #: colours, time stamps
+
+
 def shorten(text: str) -> str:
     """The OCI runtime's words as Kubernetes shows them: without time stamps and wrapping, not-found ones in Go's form."""
-    last = text.strip().splitlines()[-1] if text.strip() else text
+    lines = [line.strip() for line in _DECORATION.sub("", text).splitlines() if line.strip()]
+    last = lines[-1] if lines else ""
     for mark in ('level=error msg="', 'error msg="'):
         if mark in last:
             last = last.split(mark, 1)[1].rstrip('"').replace('\\"', '"')
@@ -145,7 +150,7 @@ def shorten(text: str) -> str:
         if "/" in name:
             return f'exec: "{name}": stat {name}: no such file or directory'
         return f'exec: "{name}": executable file not found in $PATH'
-    for prefix in ("runc create failed: ", "unable to start container process: "):
+    for prefix in ("runc create failed: ", "exec failed: ", "unable to start container process: "):
         last = last.removeprefix(prefix)
     return last[:1024]
 

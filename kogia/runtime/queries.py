@@ -79,6 +79,19 @@ def container_matches(record: ContainerRecord, wanted: t.ContainerFilter | None)
     )
 
 
+def stats_matches(record: ContainerRecord, wanted: t.ContainerStatsFilter | None) -> bool:
+    """Only running containers have statistics."""
+    if record.state != t.ContainerState.CONTAINER_RUNNING:
+        return False
+    if wanted is None:
+        return True
+    return (
+        record.id.startswith(wanted.id)
+        and record.sandbox_id.startswith(wanted.pod_sandbox_id)
+        and matches(record.config.labels, wanted.label_selector)
+    )
+
+
 def container_status(record: ContainerRecord) -> t.ContainerStatus:
     return t.ContainerStatus(
         id=record.id,

@@ -14,16 +14,19 @@ from kogia import __version__
 from kogia.base.tasks import TaskOwner
 from kogia.cri import types as t
 from kogia.cri.errors import Code, CriError
+from kogia.cri.interface import StreamSession
 from kogia.runtime import (
     cgroups,
     conmon,
     container_create,
     container_start,
     container_stop,
+    exec_attach,
     queries,
     sandbox_run,
     sandbox_stop,
     spec,
+    stats,
 )
 from kogia.runtime.config import RuntimeConfig
 from kogia.runtime.context import Context, ImageSource, inspect_machine
@@ -45,6 +48,7 @@ class EmbeddedRuntime:
 
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
+        self._layers = stats.LayerSizes()
         self._watcher = ExitWatcher(ctx.config.exits_dir, lambda cid: container_start.on_exit(ctx, cid))
 
     async def _open(self) -> None:
@@ -129,6 +133,26 @@ class EmbeddedRuntime:
         if record.state != t.ContainerState.CONTAINER_RUNNING:
             raise CriError(Code.FAILED_PRECONDITION, "container is not running")
         conmon.reopen_log(self.ctx.bundle(record.id))
+
+    async def exec_sync(self, container_id: str, cmd: list[str], timeout_s: float = 0) -> t.ExecSyncResponse:
+        return await exec_attach.sync(self.ctx, container_id, cmd, timeout_s)
+
+    async def exec(self, container_id: str, cmd: list[str], *, tty: bool, stdin: bool) -> StreamSession:
+        return await exec_attach.start(self.ctx, container_id, cmd, tty=tty, stdin=stdin)
+
+    async def attach(self, container_id: str, *, tty: bool, stdin: bool) -> StreamSession:
+        return await exec_attach.attach(self.ctx, container_id, tty=tty, stdin=stdin)
+
+    async def port_forward(self, pod_sandbox_id: str, port: int) -> StreamSession:
+        return await exec_attach.port_forward(self.ctx, pod_sandbox_id, port)
+
+    async def container_stats(self, container_id: str) -> t.ContainerStats:
+        return await self.ctx.in_thread(stats.of, self.ctx, self.ctx.container(container_id), self._layers)
+
+    async def list_container_stats(self, filter: t.ContainerStatsFilter | None = None) -> list[t.ContainerStats]:
+        wanted = [r for r in self.ctx.records.containers.values() if queries.stats_matches(r, filter)]
+        self._layers.forget_all_but(set(self.ctx.records.containers))
+        return await self.ctx.in_thread(lambda: [stats.of(self.ctx, r, self._layers) for r in wanted])
 
     def container_events(self) -> AsyncIterator[t.ContainerEvent]:
         return self.ctx.events.subscribe()
