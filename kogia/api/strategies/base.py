@@ -11,12 +11,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from kogia.api import names
 from kogia.api.kinds import ResourceInfo
+from kogia.api.meta import validate_object_meta, validate_object_meta_update
+from kogia.api.names import Check
 from kogia.api.status import FieldError
 
 Obj = dict[str, Any]
 
 _ENVELOPE = frozenset(("apiVersion", "kind", "metadata"))
+#: writes of these subresources do not count as a new generation
+_NO_GENERATION = frozenset(("status", "binding", "approval"))
 
 
 class KindStrategy:
@@ -25,9 +30,13 @@ class KindStrategy:
     graceful_deletion = False
     unconditional_update = True
     create_on_update = False
+    drops_status_on_create = True
     has_generation = False  #: whether metadata.generation counts changes of the specification
     status_keeps_labels = False  #: whether a status write leaves labels as they were
     field_labels: frozenset[str] = frozenset()  #: field labels beside metadata.name and metadata.namespace
+
+    #: how the kind's names must look; called with the bare name (also with what a generateName will look like)
+    name_check: Check = staticmethod(names.dns1123_subdomain)
 
     def __init__(self, resource: ResourceInfo) -> None:
         self.resource = resource
@@ -40,8 +49,8 @@ class KindStrategy:
 
     def prepare_create(self, obj: Obj) -> None:
         """Drop the status a creator may not set, start counting generations, then the kind's own `on_create`."""
-        if self.has_status:
-            obj.pop("status", None)
+        if self.has_status and self.drops_status_on_create:
+            obj["status"] = {}
         if self.has_generation:
             obj["metadata"]["generation"] = 1
         self.on_create(obj)
@@ -52,17 +61,17 @@ class KindStrategy:
     def prepare_update(self, obj: Obj, old: Obj, subresource: str) -> None:
         """Carry over what this write may not change, and count the generation."""
         metadata, before = obj["metadata"], old["metadata"]
-        _keep(metadata, before, "generation")
+        keep(metadata, before, "generation")
         if subresource == "status":
             for key in set(obj) | set(old):
                 if key not in _ENVELOPE and key != "status":
-                    _keep(obj, old, key)
+                    keep(obj, old, key)
             if self.status_keeps_labels:
-                _keep(metadata, before, "labels")
+                keep(metadata, before, "labels")
         elif self.has_status:
-            _keep(obj, old, "status")
+            keep(obj, old, "status")
         self.on_update(obj, old, subresource)
-        if self.has_generation and subresource != "status" and self.counts_as_change(obj, old):
+        if self.has_generation and subresource not in _NO_GENERATION and self.counts_as_change(obj, old):
             metadata["generation"] = int(before.get("generation") or 0) + 1
 
     def on_update(self, obj: Obj, old: Obj, subresource: str) -> None:
@@ -75,12 +84,17 @@ class KindStrategy:
     # -- validation
 
     def validate_create(self, obj: Obj) -> list[FieldError]:
-        return self.check(obj)
+        return validate_object_meta(obj["metadata"], self.resource.namespaced, self.name_check) + self.check_new(obj)
 
     def validate_update(self, obj: Obj, old: Obj, subresource: str) -> list[FieldError]:
+        errors = validate_object_meta_update(obj["metadata"], old["metadata"])
         if subresource == "status":
-            return self.check_status(obj, old)
-        return self.check(obj) + self.check_change(obj, old, subresource)
+            return errors + self.check_status(obj, old)
+        return errors + self.check(obj) + self.check_change(obj, old, subresource)
+
+    def check_new(self, obj: Obj) -> list[FieldError]:
+        """Rules on an object being created, metadata aside; by default those of `check`."""
+        return self.check(obj)
 
     def check(self, obj: Obj) -> list[FieldError]:
         """Rules on the object as it stands, metadata aside."""
@@ -117,7 +131,7 @@ class KindStrategy:
         return []
 
 
-def _keep(obj: Obj, old: Obj, key: str) -> None:
+def keep(obj: Obj, old: Obj, key: str) -> None:
     """Give `obj[key]` the value it has in `old`, or none if it has none there."""
     if key in old:
         obj[key] = old[key]

@@ -72,17 +72,19 @@ class PodStrategy(KindStrategy):
             status["conditions"] = [c for c in status.get("conditions") or () if c.get("reason") != "SchedulingGated"]
             obj["status"] = status
 
-    def validate_create(self, obj: Obj) -> list[FieldError]:
+    def check_new(self, obj: Obj) -> list[FieldError]:
         return validate_new_pod(obj)
 
-    def validate_update(self, obj: Obj, old: Obj, subresource: str) -> list[FieldError]:
-        if subresource == "status":
-            return validate_pod_status_update(obj, old)
+    def check(self, obj: Obj) -> list[FieldError]:
+        return validate_pod(obj)
+
+    def check_change(self, obj: Obj, old: Obj, subresource: str) -> list[FieldError]:
         if subresource == "ephemeralcontainers":
             return _validate_ephemeral(obj, old)
-        if subresource in ("resize", "binding"):
-            return validate_pod(obj)
-        return validate_pod_update(obj, old)
+        return [] if subresource in ("resize", "binding") else validate_pod_update(obj, old)
+
+    def check_status(self, obj: Obj, old: Obj) -> list[FieldError]:
+        return validate_pod_status_update(obj, old)
 
     def fields(self, obj: Obj) -> dict[str, str]:
         spec, status = obj.get("spec") or {}, obj.get("status") or {}
