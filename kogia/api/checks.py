@@ -18,8 +18,11 @@ from kogia.api.schema import Node, Shape, Struct
 
 Recogniser = Callable[[Any], bool]
 
-TIME = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ", re.ASCII).fullmatch
-MICROTIME = re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{6}Z", re.ASCII).fullmatch
+#: dates that need no calendar; the 29th of February goes the slow way
+_DATE = r"(?!0000)\d{4}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
+_CLOCK = r"T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d"
+TIME = re.compile(_DATE + _CLOCK + "Z", re.ASCII).fullmatch
+MICROTIME = re.compile(_DATE + _CLOCK + r"\.\d{6}Z", re.ASCII).fullmatch
 BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?", re.ASCII).fullmatch
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1

@@ -27,6 +27,8 @@ _EXACT = Context(prec=400)
 _NANO = Decimal("1e-9")
 _LIMIT = Decimal(2**63 - 1)
 _MAX_LENGTH = 256
+#: decimal numbers of so few digits are kept whatever their suffix makes of them, as Kubernetes' fast path does
+_FAST_DIGITS = 18
 
 
 class QuantityError(ValueError):
@@ -114,12 +116,11 @@ def _parse_text(text: str) -> Quantity:
         else:
             if not re.fullmatch(r"[eE][-+]?[0-9]+", suffix):
                 raise QuantityError("unable to parse quantity's suffix")
-            exponent = int(suffix[1:])
-            if abs(exponent) > 100:
-                exponent = 100 if exponent > 0 else -100
+            exponent = max(-100, min(100, int(suffix[1:])))
             format, amount = DECIMAL_EXPONENT, number.scaleb(exponent)
         size = amount.copy_abs()
-        if size > _LIMIT:
+        few_digits = format != BINARY_SI and len(whole.lstrip("0")) + len(fraction) <= _FAST_DIGITS
+        if size > _LIMIT and not few_digits:
             size = _LIMIT
         if size and size != size.quantize(_NANO):
             size = size.quantize(_NANO, rounding=ROUND_CEILING)
@@ -130,7 +131,7 @@ def _parse_text(text: str) -> Quantity:
 
 
 def parse(text: str | int | float | Decimal) -> Quantity:
-    """Parse what JSON or YAML may hold for a quantity. Fractions below 1n are rounded up, amounts capped at 2^63-1.
+    """Parse what JSON or YAML may hold for a quantity. Fractions below 1n are rounded up; long numbers are capped at 2^63-1.
 
     Errors: QuantityError with Kubernetes' message.
     Source: resource.ParseQuantity.

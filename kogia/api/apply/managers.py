@@ -119,6 +119,12 @@ def strip(fields: FieldSet, resource: ResourceInfo, subresource: str) -> FieldSe
     return out
 
 
+def without_reset_fields(fields: FieldSet, resource: ResourceInfo, subresource: str) -> FieldSet:
+    """`fields` without the top-level ones this kind of write cannot change."""
+    ignored = reset_fields(resource, subresource)
+    return {key: branch for key, branch in fields.items() if key not in ignored} if ignored else fields
+
+
 def reset_fields(resource: ResourceInfo, subresource: str) -> tuple[str, ...]:
     """Top-level fields a write to this (sub)resource does not own. Source: the strategies' GetResetFields."""
     if subresource == "status":

@@ -166,7 +166,7 @@ def apply(
     result, known = job.result, job.managers
     if manager == "kubectl" and live and LAST_APPLIED in (base.get("metadata") or {}).get("annotations", {}):
         _refresh_last_applied(result, applied)
-    if key in known and (live is None or result != base):
+    if key in known and (not known[key].time or live is None or result != base):
         known[key].time = now
     book.cap(known)
     entries = book.write(known)
@@ -202,7 +202,8 @@ class _Apply:
         """Do it; returns the conflicts, {} when there are none (or `force`)."""
         merged: Obj = drop_nulls(merge(deep_copy(self.base), deep_copy(self.config), self.node))
         previous = self.managers.get(self.key)
-        wanted = book.strip(to_set(self.config, self.node), self.resource, self.subresource)
+        # name, kind and the like count as wanted while pruning, so that metadata survives its last label; nobody owns them in the end
+        wanted = book.without_reset_fields(to_set(self.config, self.node), self.resource, self.subresource)
         self.managers[self.key] = Managed(wanted, self.resource.api_version, previous.time if previous else "")
         if previous is not None and sets.difference(previous.fields, wanted):
             merged = self.prune(merged, previous.fields)
@@ -222,16 +223,19 @@ class _Apply:
         keep = sets.union(self.named(pruned), owned)
         pruned = remove(merged, sets.difference(everything, keep), node)
         gone = sets.intersection(sets.difference(everything, self.named(pruned)), last)
-        return remove(merged, gone, node)
+        result: Obj = remove(merged, gone, node)
+        if "spec" in merged and "spec" not in result and "spec" in node.fields:
+            result["spec"] = {}  # no pointer in Go's types: it is always there
+        return result
 
     def named(self, obj: Obj) -> FieldSet:
         return sets.with_named_fields(_lenient_set(obj, self.node), self.node)
 
     def settle(self, force: bool) -> dict[ManagerKey, FieldSet]:
         """Compare live and result: others lose what changed (a conflict unless forced) and what is gone."""
-        if self.base == self.result:
-            changed, removed = {}, {}
-        else:
+        changed: FieldSet = {}
+        removed: FieldSet = {}
+        if self.base != self.result:
             changed, removed = compare(self.base, self.result, self.node)
         changed = book.strip(changed, self.resource, self.subresource)
         removed = book.strip(removed, self.resource, self.subresource)
@@ -244,6 +248,8 @@ class _Apply:
                 conflicts[key] = contested
         if conflicts and not force:
             return conflicts
+        mine = self.managers[self.key]
+        mine.fields = book.strip(mine.fields, self.resource, self.subresource)
         for key in list(self.managers):
             managed = self.managers[key]
             if key != self.key:

@@ -136,10 +136,21 @@ def _parallel_lists(result: dict[str, Any], patch: dict[str, Any], node: Node) -
             raise _bad(f"expected a list for {name}")
         done.add(name)
         if order is not None:
+            _check_order(additions or [], order, child.merge_key, name)
             have = _reorder(have, order, current if isinstance(current, list) else [], child.merge_key)
         if have or isinstance(current, list) or additions:
             result[name] = have
     return done
+
+
+def _check_order(additions: list[Any], order: list[Any], merge_key: str, name: str) -> None:
+    """Every item the patch brings must have its place in the order."""
+    listed = {_identity(entry, merge_key) for entry in order}
+    for item in additions:
+        if isinstance(item, dict) and item.get(_DIRECTIVE) is not None:
+            continue
+        if _identity(item, merge_key) not in listed:
+            raise _bad(f"The order in patch list doesn't match {_ORDER}{name} list")
 
 
 def _identity(item: Any, merge_key: str) -> Any:
@@ -153,7 +164,7 @@ def _hashable(value: Any) -> Any:
 
 
 def _reorder(items: list[Any], order: list[Any], server: list[Any], merge_key: str) -> list[Any]:
-    """Put the listed items into the given order; items only the server has keep their place relative to their neighbours.
+    """Put the listed items into the given order; an item only the server has comes before the first listed one it preceded there.
 
     Source: strategicpatch.normalizeElementOrder / mergeSortedSlice.
     """
@@ -166,21 +177,17 @@ def _reorder(items: list[Any], order: list[Any], server: list[Any], merge_key: s
     listed.sort(key=lambda item: place[_identity(item, merge_key)])
     others.sort(key=lambda item: server_place.get(_identity(item, merge_key), len(server)))
     out: list[Any] = []
-    left = right = 0
-    while left < len(listed) and right < len(others):
-        a = server_place.get(_identity(listed[left], merge_key))
-        b = server_place.get(_identity(others[right], merge_key), len(server))
-        if a is not None and a < b:
-            out.append(listed[left])
-            left += 1
-        elif a is None:
-            # new in the patch: it goes where its successors of the server's list allow, else after the server-only items
-            out.append(others[right])
-            right += 1
-        else:
-            out.append(others[right])
-            right += 1
-    return out + listed[left:] + others[right:]
+    waiting = iter(others)
+    other = next(waiting, None)
+    for item in listed:
+        here = server_place.get(_identity(item, merge_key))
+        while other is not None and here is not None and server_place.get(_identity(other, merge_key), len(server)) < here:
+            out.append(other)
+            other = next(waiting, None)
+        out.append(item)
+    if other is not None:
+        out.append(other)
+    return out + list(waiting)
 
 
 def _merge_list(original: list[Any], patch: list[Any], node: Node) -> list[Any]:
