@@ -58,8 +58,7 @@ class AdmissionChain(Protocol):
     async def validate(self, attributes: AdmissionAttributes) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class CachedObject:
+class CachedObject(Protocol):
     """One object in the watch cache: bytes to send as they are, and a dict made on demand, to be treated as frozen."""
 
     key: str  #: "namespace/name", or "name" for cluster-scoped kinds
@@ -69,8 +68,10 @@ class CachedObject:
     def object(self) -> Obj: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CacheEvent:
+    """One change of one object; treat as frozen (left unfrozen because one is made per write)."""
+
     type: str  #: ADDED, MODIFIED, DELETED
     current: CachedObject  #: for DELETED: the last state, with the deleting revision as resourceVersion
     previous: CachedObject | None
