@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from kogia.api.pods import qos_class
 from kogia.api.times import format_time, parse_time
 from kogia.base.backoff import Backoff
 from kogia.cri import types as t
@@ -491,7 +492,6 @@ class PodState:
 
     def build_status(self, now: float) -> Obj:
         """The whole status the kubelet stands for, keys in Kubernetes' order."""
-        spec = self.pod["spec"]
         waiting = "PodInitializing" if self.inits else "ContainerCreating"
         inits = [pod_status.container_status(r, "PodInitializing" if i else "ContainerCreating") for i, r in enumerate(self.inits)]
         if inits and not self.inits[0].current:
@@ -516,7 +516,7 @@ class PodState:
         if inits:
             status["initContainerStatuses"] = inits
         status["containerStatuses"] = apps
-        status["qosClass"] = (self.pod.get("status") or {}).get("qosClass") or qos_class(spec)
+        status["qosClass"] = (self.pod.get("status") or {}).get("qosClass") or qos_class(self.pod)
         return status
 
     def _known_conditions(self) -> list[Obj]:
@@ -539,17 +539,3 @@ class PodState:
         phase = pod_status.phase(policy, inits, apps, self.pod["spec"].get("initContainers") or [])
         return "Running" if self.phase == "Running" and phase == "Pending" else phase
 
-
-def qos_class(spec: Obj) -> str:
-    """Guaranteed, Burstable or BestEffort. Source: component-helpers qos.ComputePodQOS."""
-    containers = list(spec["containers"]) + list(spec.get("initContainers") or [])
-    guaranteed, anything = True, False
-    for container in containers:
-        resources = container.get("resources") or {}
-        limits = {k: v for k, v in (resources.get("limits") or {}).items() if k in ("cpu", "memory")}
-        requests = {k: v for k, v in (resources.get("requests") or {}).items() if k in ("cpu", "memory")}
-        anything = anything or bool(limits or requests)
-        guaranteed = guaranteed and len(limits) == 2 and {**limits, **requests} == limits
-    if not anything:
-        return "BestEffort"
-    return "Guaranteed" if guaranteed else "Burstable"

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kogia.api import quantity
+from kogia.api.pods import qos_class
 from kogia.cri import types as t
 from kogia.kubelet.container_record import HASH, container_hash
 from kogia.kubelet.env import expand
 from kogia.kubelet.hosts import hostname_of
-from kogia.kubelet.pod_state import qos_class
 
 Obj = dict[str, Any]
 
@@ -44,7 +44,7 @@ def pod_labels(pod: Obj) -> dict[str, str]:
 
 def cgroup_parent(pod: Obj, root: str) -> str:
     """As the cgroupfs driver lays it out: by QoS class, then by Pod."""
-    level = {"Guaranteed": "", "Burstable": "/burstable", "BestEffort": "/besteffort"}[qos_class(pod["spec"])]
+    level = {"Guaranteed": "", "Burstable": "/burstable", "BestEffort": "/besteffort"}[qos_class(pod)]
     return f"{root}/kubepods{level}/pod{pod['metadata']['uid']}"
 
 
@@ -74,7 +74,7 @@ def resources(container: Obj, pod: Obj, memory_capacity: int) -> t.LinuxContaine
 
 
 def oom_score_adj(container: Obj, pod: Obj, memory_capacity: int) -> int:
-    qos = qos_class(pod["spec"])
+    qos = qos_class(pod)
     if qos == "Guaranteed" or (pod["spec"].get("priority") or 0) >= 2_000_000_000:
         return -997
     if qos == "BestEffort":
