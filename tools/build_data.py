@@ -5,6 +5,8 @@ Run by hatchling for wheels and editable installs; by hand (`python tools/build_
 
 from __future__ import annotations
 
+import ast
+import importlib.metadata
 import importlib.resources
 import json
 import re
@@ -26,8 +28,26 @@ def cut_schema() -> None:
     target.write_bytes(zlib.compress(json.dumps(data["$defs"], separators=(",", ":")).encode(), 9))
 
 
+def cut_cri() -> None:
+    """kogia/cri/data/cri.bin: the serialized FileDescriptorProto of runtime.v1, read out of the generated module without importing it.
+
+    (Its package pins a protobuf that need not be ours; as text it has no needs.)
+    """
+    target = ROOT / "kogia" / "cri" / "data" / "cri.bin"
+    source = importlib.metadata.distribution("container-runtime-interface-api").locate_file("cri_api/v1/api_pb2.py")
+    calls = (node for node in ast.walk(ast.parse(Path(str(source)).read_text())) if isinstance(node, ast.Call))
+    serialized = next(
+        call.args[0].value
+        for call in calls
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "AddSerializedFile" and isinstance(call.args[0], ast.Constant)
+    )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(serialized)  # type: ignore[arg-type]
+
+
 def build_all() -> None:
     cut_schema()
+    cut_cri()
 
 
 try:
