@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from kogia.api import resources
-from kogia.cli.apply import annotated, three_way
 from kogia.cli.apply import LAST_APPLIED as KEY
+from kogia.cli.apply import annotated, three_way
 
 POD = resources.by_kind("", "v1", "Pod")
 
