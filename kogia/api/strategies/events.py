@@ -26,6 +26,11 @@ class EventStrategy(KindStrategy):
     create_on_update = True
     field_labels = frozenset((*(f"involvedObject.{name}" for name in _REFERENCE), "reason", "reportingComponent", "source", "type"))
 
+    def default(self, obj: Obj) -> None:
+        for field in ("reportingComponent", "reportingInstance"):  # always shown, empty or not
+            if obj.get(field) is None:
+                obj[field] = ""
+
     def check(self, obj: Obj) -> list[FieldError]:
         errors: Errors = []
         namespace = (obj.get("metadata") or {}).get("namespace") or ""

@@ -25,7 +25,7 @@ OLD_UID_LABEL, OLD_NAME_LABEL = "controller-uid", "job-name"
 _CRON_NAME_MAX = 52
 _MACROS = frozenset(("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"))
 _CRON_RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
-_CRON_WORDS = (
+_CRON_WORDS: tuple[dict[str, int], ...] = (
     {}, {}, {}, {m: i + 1 for i, m in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"])},
     {d: i for i, d in enumerate(["sun", "mon", "tue", "wed", "thu", "fri", "sat"])},
 )
