@@ -230,8 +230,8 @@ def node_event(old: Obj | None, new: Obj) -> ClusterEvent:
     return event
 
 
-def start_scheduler(client: Client, *, informers: Informers | None = None, clock: Clock | None = None) -> Scheduler:
-    """Begin scheduling; returns at once. `client` should act as system:kube-scheduler. Needs a running event loop."""
+async def start_scheduler(client: Client, *, informers: Informers | None = None, clock: Clock | None = None) -> Scheduler:
+    """Begin scheduling; returns at once. `client` should act as system:kube-scheduler. `close` ends it."""
     scheduler = Scheduler(client, informers=informers, clock=clock)
     scheduler.start()
     return scheduler

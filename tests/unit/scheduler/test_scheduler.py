@@ -20,7 +20,7 @@ def running(body, **objects):
     async def main():
         clock = FakeClock()
         api = FakeApi(clock)
-        scheduler = start_scheduler(api.client("system:kube-scheduler"), clock=clock)
+        scheduler = await start_scheduler(api.client("system:kube-scheduler"), clock=clock)
         try:
             await until(lambda: api.watches == 2)
             await body(api, scheduler, clock)
