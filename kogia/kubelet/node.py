@@ -7,6 +7,7 @@ Source: kubelet kubelet_node_status.go, nodestatus/setters.go, component-helpers
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import platform
@@ -104,6 +105,7 @@ class Node:
         self._written_at = float("-inf")
         self._lease: Obj | None = None
         self.registered = False
+        self.ready = asyncio.Event()  #: set once the API has been told that this node is Ready
 
     # -- what is said --------------------------------------------------------------------------------------------------
 
@@ -240,6 +242,8 @@ class Node:
             reason = "NodeReady" if after.get("Ready") == "True" else "NodeNotReady"
             reference = {"kind": "Node", "name": config.node_name, "uid": config.node_name}
             self._node.recorder.event(reference, "Normal", reason, f"Node {config.node_name} status is now: {reason}")
+        if after.get("Ready") == "True":
+            self.ready.set()
         self._written, self._written_at = {**status, "capacity": (written.get("status") or {}).get("capacity") or status["capacity"]}, clock.monotonic()
 
     async def _heartbeat(self) -> None:

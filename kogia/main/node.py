@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import kogia
 from kogia.base.cluster import ClusterConfig
 from kogia.main.pki import PkiPaths
 from kogia.runtime.config import RuntimeConfig
@@ -21,6 +22,7 @@ from kogia.runtime.config import RuntimeConfig
 log = logging.getLogger("kogia.main.node")
 
 PKI_PATIENCE_S = 30.0
+SERVER_PATIENCE_S = 10.0
 
 
 def node_cidr(pod_cidr: str) -> str:
@@ -53,13 +55,13 @@ async def open_services(stack: AsyncExitStack, config: ClusterConfig, endpoint: 
         foreign = await connect(endpoint)
         stack.push_async_callback(foreign.close)
         return foreign, foreign
-    from kogia.runtime.images.config import load_registries
+    from kogia.runtime.images.config import Registries
     from kogia.runtime.images.service import Images
     from kogia.runtime.images.store import ImageStore
     from kogia.runtime.service import open_runtime
 
     store = ImageStore(image_root(config))
-    images = Images(store, load_registries(config.data_dir))
+    images = Images(store, Registries(config.paths.data_dir / "registries.yaml"))
     runtime = await open_runtime(runtime_config(config), store)
     stack.push_async_callback(runtime.close)
     return runtime, images
@@ -68,7 +70,7 @@ async def open_services(stack: AsyncExitStack, config: ClusterConfig, endpoint: 
 async def run(config: ClusterConfig, stop: asyncio.Event, *, endpoint: str = "", serve_cri: bool = True) -> None:
     """Until `stop` is set. Errors: CriError, OSError for a machine that cannot run Pods."""
     from kogia.client.http import from_files
-    from kogia.kubelet import start_kubelet
+    from kogia.kubelet.kubelet import start_kubelet
 
     async with AsyncExitStack() as stack:
         runtime, images = await open_services(stack, config, endpoint)
@@ -78,11 +80,12 @@ async def run(config: ClusterConfig, stop: asyncio.Event, *, endpoint: str = "",
             server = await serve(str(config.paths.cri_socket), runtime, images)
             stack.push_async_callback(server.close)
         paths = await wait_for_pki(config)
+        await wait_for_server(config)
         client = from_files(config.server_url, ca_file=paths.ca_cert, cert_file=paths.node_client_cert, key_file=paths.node_client_key, user_agent="kubelet")
         stack.push_async_callback(client.close)
         kubelet = await start_kubelet(kubelet_config(config, paths), client, runtime, images)
         stack.push_async_callback(kubelet.close)
-        await kubelet.wait_ready()
+        await kubelet.node_object.ready.wait()
         mark_ready(config, "node")
         log.info("node %s is ready", config.node_name)
         await stop.wait()
@@ -100,13 +103,22 @@ async def wait_for_pki(config: ClusterConfig) -> PkiPaths:
     return paths
 
 
+async def wait_for_server(config: ClusterConfig) -> None:
+    """Give a server that is starting beside us the time to listen, rather than meet its closed port and back off; bounded."""
+    from kogia.main.up import ready_file
+
+    deadline = time.monotonic() + SERVER_PATIENCE_S
+    while not os.path.exists(ready_file(config, "server")) and time.monotonic() < deadline:
+        await asyncio.sleep(0.01)
+
+
 def kubelet_config(config: ClusterConfig, paths: Any) -> Any:
     from kogia.kubelet.config import KubeletConfig
 
     return KubeletConfig(
-        node_name=config.node_name, root_dir=config.paths.node / "kubelet", port=config.kubelet_port, cert_file=paths.node_serving_cert,
-        key_file=paths.node_serving_key, client_ca_file=paths.ca_cert, pod_cidr=node_cidr(config.pod_cidr),
-        cgroup_root=runtime_config(config).cgroup_root,
+        node_name=config.node_name, root_dir=str(config.paths.node / "kubelet"), pod_log_dir=str(config.paths.node / "pod-logs"), port=config.kubelet_port,
+        tls_cert=paths.node_serving_cert, tls_key=paths.node_serving_key, client_ca=paths.ca_cert, pod_cidr=node_cidr(config.pod_cidr),
+        cgroup_root=runtime_config(config).cgroup_root, version=kogia.KUBERNETES_VERSION,
     )  # fmt: skip
 
 
@@ -129,8 +141,9 @@ async def stop_all_pods(config: ClusterConfig) -> None:
 
 async def remove_everything(config: ClusterConfig) -> None:
     """Every trace of this node's runtime; the data directory itself is the caller's."""
-    from kogia.kubelet.volumes import unmount_all
+    from kogia.runtime import mounts
     from kogia.runtime.reset import reset
 
     await reset(runtime_config(config))
-    await asyncio.to_thread(unmount_all, config.paths.node / "kubelet")
+    for point in mounts.mounted_below(config.paths.data_dir):
+        mounts.detach(point)
