@@ -59,32 +59,35 @@ class Entry:
         """The decoded object, kept only if it was kept before: for passing looks at many objects. Treat as frozen."""
         return self._object if self._object is not None else decode(self.data)
 
-    def index(self, fields_of: Callable[[Obj], dict[str, str]]) -> None:
-        obj = self.peek()
-        self._labels = obj["metadata"].get("labels") or _NONE
-        self._fields = fields_of(obj)
-
-    def labels(self, fields_of: Callable[[Obj], dict[str, str]]) -> Mapping[str, str]:
-        if self._labels is None:
-            self.index(fields_of)
-        return self._labels or _NONE
+    def labels(self) -> Mapping[str, str]:
+        found = self._labels
+        if found is None:
+            has_any = b'"labels":{' in self.data  # most objects have none: no need to decode to see that
+            found = self._labels = (self.peek()["metadata"].get("labels") or _NONE) if has_any else _NONE
+        return found
 
     def fields(self, fields_of: Callable[[Obj], dict[str, str]]) -> Mapping[str, str]:
-        if self._fields is None:
-            self.index(fields_of)
-        return self._fields or _NONE
+        found = self._fields
+        if found is None:
+            found = self._fields = fields_of(self.peek())
+        return found
 
 
 class Filter:
-    """What a list or watch selects beyond its namespace. `name` is an exact metadata.name, answered without decoding."""
+    """What a list or watch selects beyond its namespace. `name` is an exact metadata.name, answered without decoding.
 
-    __slots__ = ("labels", "fields", "name", "everything", "_fields_of")
+    `keep` False: `fields_of` is not the kind's own way to name fields, so entries must not remember its answers.
+    """
 
-    def __init__(self, labels: LabelSelector, fields: FieldSelector, fields_of: Callable[[Obj], dict[str, str]]) -> None:
+    __slots__ = ("labels", "fields", "name", "everything", "_fields_of", "_keep")
+
+    def __init__(
+        self, labels: LabelSelector, fields: FieldSelector, fields_of: Callable[[Obj], dict[str, str]], *, keep: bool = True,
+    ) -> None:
         self.name = fields.exact("metadata.name")
         if self.name is not None and len(fields.requirements) == 1:
             fields = FieldSelector()
-        self.labels, self.fields, self._fields_of = labels, fields, fields_of
+        self.labels, self.fields, self._fields_of, self._keep = labels, fields, fields_of, keep
         self.everything = labels.empty and fields.empty
 
     @property
@@ -96,9 +99,11 @@ class Filter:
         """Namespace and exact name aside."""
         if self.everything:
             return True
-        if not self.labels.empty and not self.labels.matches(entry.labels(self._fields_of)):
+        if not self.labels.empty and not self.labels.matches(entry.labels()):
             return False
-        return self.fields.empty or self.fields.matches(entry.fields(self._fields_of))
+        if self.fields.empty:
+            return True
+        return self.fields.matches(entry.fields(self._fields_of) if self._keep else self._fields_of(entry.peek()))
 
 
 class Listener(Protocol):
@@ -115,12 +120,11 @@ class Listener(Protocol):
 
 
 class KindCache:
-    """`fields_of` gives an object's selectable fields. `revision` and `oldest` as the WatchCache sets them."""
+    """Begins empty at `revision`: everything before is out of its reach."""
 
-    def __init__(self, revision: int, fields_of: Callable[[Obj], dict[str, str]]) -> None:
+    def __init__(self, revision: int) -> None:
         self.entries: dict[str, Entry] = {}
         self.keys: list[str] = []
-        self.fields_of = fields_of
         self.changed = revision  #: revision of the newest change applied
         self.oldest = revision  #: watches from here on can be served
         self.history: deque[CacheEvent] = deque()

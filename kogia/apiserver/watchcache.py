@@ -47,10 +47,10 @@ def split_key(key: bytes) -> tuple[str, str] | None:
 
 
 class WatchCache:
-    """`fields_of((group, plural))` gives the selectable-fields function of a stored kind. Implements `ReadCache`."""
+    """Implements `ReadCache`. `start` before use, `close` after."""
 
-    def __init__(self, store: Store, clock: Clock, fields_of: Callable[[str, str], Callable[[Obj], dict[str, str]]]) -> None:
-        self._store, self._clock, self._fields_of = store, clock, fields_of
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store, self._clock = store, clock
         self._kinds: dict[str, KindCache] = {}
         self.revision = 0  #: everything up to here has been applied
         self._loaded = 0  #: revision at which the store was last read as a whole
@@ -84,8 +84,7 @@ class WatchCache:
     def _kind(self, kind: str) -> KindCache:
         cache = self._kinds.get(kind)
         if cache is None:
-            group, _, plural = kind.partition("/")
-            cache = self._kinds[kind] = KindCache(self._loaded, self._fields_of("" if group == "core" else group, plural))
+            cache = self._kinds[kind] = KindCache(self._loaded)
         return cache
 
     def kind(self, group: str, plural: str) -> KindCache:

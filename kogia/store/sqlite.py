@@ -48,7 +48,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS kv (
     id INTEGER PRIMARY KEY, key BLOB NOT NULL, prev INTEGER NOT NULL, created INTEGER NOT NULL,
     version INTEGER NOT NULL, lease INTEGER NOT NULL, value BLOB NOT NULL);
-CREATE UNIQUE INDEX IF NOT EXISTS kv_key ON kv (key, id);
+CREATE UNIQUE INDEX IF NOT EXISTS kv_key ON kv (key, id, version);
 CREATE INDEX IF NOT EXISTS kv_lease ON kv (lease) WHERE lease <> 0;
 CREATE TABLE IF NOT EXISTS lease (id INTEGER PRIMARY KEY AUTOINCREMENT, ttl INTEGER NOT NULL, deadline REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -62,9 +62,7 @@ SELECT kv.id, kv.key, created, version, lease, value
 FROM (SELECT max(id) AS newest FROM kv WHERE key >= ? AND key < ? AND id < ? GROUP BY key ORDER BY key) CROSS JOIN kv ON kv.id = newest
 WHERE version > 0 LIMIT ?"""
 _COUNT = """
-SELECT count(*)
-FROM (SELECT max(id) AS newest FROM kv WHERE key >= ? AND key < ? AND id < ? GROUP BY key) CROSS JOIN kv ON kv.id = newest
-WHERE version > 0"""
+SELECT count(*) FROM (SELECT max(id), version AS newest FROM kv WHERE key >= ? AND key < ? AND id < ? GROUP BY key) WHERE newest > 0"""
 _INSERT = "INSERT INTO kv (id, key, prev, created, version, lease, value) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _HISTORY = """
 SELECT e.id, e.key, e.created, e.version, e.lease, e.value, p.id, p.key, p.created, p.version, p.lease, p.value

@@ -41,9 +41,8 @@ class StoreRegistry:
 
     def __init__(self, store: Store, admission: AdmissionChain, hooks: Mapping[tuple[str, str], WriteHook], clock: Clock, table: ResourceTable) -> None:
         self.store, self._admission, self._clock = store, admission, clock
-        self._kinds = Kinds(table, hooks)
-        self._cache = WatchCache(store, clock, self._kinds.fields_of)
-        self._kinds.attach(self._cache)
+        self._cache = WatchCache(store, clock)
+        self._kinds = Kinds(table, hooks, self._cache)
         self._pipeline = Pipeline(store, self._cache, admission, clock)
         self._reader = Reader(store, self._cache, clock)
         self._writer = Writer(self._pipeline, self._reader, clock)
@@ -59,6 +58,7 @@ class StoreRegistry:
     async def close(self) -> None:
         """End watches and background work. The store stays open: it is the caller's."""
         await self._tasks.close()
+        await self._pipeline.close()
         await self._cache.close()
 
     @property
@@ -82,6 +82,8 @@ class StoreRegistry:
         if info.subresource:
             return await self._subresource(request, info, kind)
         verb = info.verb
+        if verb not in row.verbs:
+            raise method_not_allowed(row.plural, verb, row.group)
         if verb == "get":
             return await self._reader.get(request, info, kind)
         if verb == "list":

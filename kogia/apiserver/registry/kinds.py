@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kogia.api.conversion import convert
 from kogia.api.kinds import ResourceInfo
 from kogia.api.resources import ResourceTable
-from kogia.api.status import StatusError, not_found
+from kogia.api.status import FieldError, StatusError, not_found
 from kogia.api.strategies import KindStrategy, strategy_for
 from kogia.apiserver.interface import WriteHook
 from kogia.apiserver.kindcache import KindCache
@@ -24,6 +25,7 @@ class Kind:
     row: ResourceInfo
     stored: ResourceInfo
     strategy: KindStrategy
+    shown: KindStrategy  #: of the request's version; validates and selects there
     cache: KindCache
     prefix: str  #: of its keys in the store
     hook: WriteHook
@@ -35,6 +37,20 @@ class Kind:
     def store_key(self, key: str) -> bytes:
         return (self.prefix + key).encode()
 
+    def errors_of_new(self, obj: Obj) -> list[FieldError]:
+        """What the strategy of the request's version says of a new object in the stored one."""
+        return self.strategy.validate_create(obj) if self.same else self.shown.validate_create(convert(obj, self.row))
+
+    def errors_of_change(self, obj: Obj, old: Obj, subresource: str) -> list[FieldError]:
+        """The same of an update."""
+        if self.same:
+            return self.strategy.validate_update(obj, old, subresource)
+        return self.shown.validate_update(convert(obj, self.row), convert(old, self.row), subresource)
+
+    def fields_of(self, obj: Obj) -> dict[str, str]:
+        """A stored object's selectable fields as the request's version names them."""
+        return self.strategy.selectable_fields(obj) if self.same else self.shown.selectable_fields(convert(obj, self.row))
+
     def not_found(self, name: str) -> StatusError:
         return not_found(self.row.plural, name, self.row.group)
 
@@ -42,37 +58,20 @@ class Kind:
 class Kinds:
     """Makes and remembers `Kind`s. Rows come from `table`, which may grow while the server runs."""
 
-    def __init__(self, table: ResourceTable, hooks: Mapping[tuple[str, str], WriteHook]) -> None:
+    def __init__(self, table: ResourceTable, hooks: Mapping[tuple[str, str], WriteHook], cache: WatchCache) -> None:
         self.table = table
-        self._hooks = hooks
+        self._hooks, self._cache = hooks, cache
         self._known: dict[tuple[str, str, str], Kind] = {}
-        self._cache: WatchCache | None = None
-
-    def attach(self, cache: WatchCache) -> None:
-        self._cache = cache
-
-    def fields_of(self, group: str, plural: str) -> Callable[[Obj], dict[str, str]]:
-        """The selectable-fields function of a stored kind, found by group and plural; that of an unknown kind gives its name."""
-        for row in self.table.storages():
-            if row.group == group and row.plural == plural:
-                return strategy_for(row).selectable_fields
-        return _plain_fields
 
     def of(self, row: ResourceInfo) -> Kind:
         known = self._known.get((row.group, row.version, row.plural))
         if known is not None and known.row is row:
             return known
         stored = self.table.storage_row(row)
-        assert self._cache is not None
         made = Kind(
-            row, stored, strategy_for(stored), self._cache.kind(stored.group, stored.plural), kind_prefix(stored.group, stored.plural),
+            row, stored, strategy_for(stored), strategy_for(row), self._cache.kind(stored.group, stored.plural), kind_prefix(stored.group, stored.plural),
             self._hooks.get((stored.group, stored.plural)) or WriteHook(),
             (row.group, row.version, row.kind) == (stored.group, stored.version, stored.kind),
         )
         self._known[row.group, row.version, row.plural] = made
         return made
-
-
-def _plain_fields(obj: Obj) -> dict[str, str]:
-    meta = obj.get("metadata") or {}
-    return {"metadata.name": meta.get("name", ""), "metadata.namespace": meta.get("namespace", "")}

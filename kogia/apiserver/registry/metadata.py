@@ -1,4 +1,4 @@
-"""What the server itself writes into `metadata`, and what it refuses there. Pure.
+"""What the server itself writes into `metadata`; its rules are the strategies' (`kogia.api.meta`). Pure.
 
 Source: k8s.io/apiserver registry/rest (FillObjectMetaSystemFields, BeforeCreate, BeforeUpdate, BeforeDelete).
 """
@@ -8,30 +8,12 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from kogia.api import names
 from kogia.api.kinds import ResourceInfo
-from kogia.api.meta import generate_name, validate_object_meta, validate_object_meta_update
-from kogia.api.names import Check
-from kogia.api.status import FieldError, bad_request, conflict, status_error
+from kogia.api.meta import generate_name
+from kogia.api.status import bad_request, conflict, status_error
 from kogia.base.clock import rfc3339
 
 Obj = dict[str, Any]
-
-_RBAC = "rbac.authorization.k8s.io"
-#: kinds whose names are not RFC 1123 subdomains
-_NAME_CHECKS: dict[tuple[str, str], Check] = {
-    ("", "Namespace"): names.dns1123_label, ("", "Service"): names.dns1035_label,
-    **{(_RBAC, kind): names.path_segment_name for kind in ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")},
-    ("apiregistration.k8s.io", "APIService"): names.path_segment_name,
-    ("certificates.k8s.io", "ClusterTrustBundle"): names.path_segment_name,
-    ("networking.k8s.io", "IPAddress"): names.path_segment_name,
-    ("internal.apiserver.k8s.io", "StorageVersion"): names.path_segment_name,
-}
-
-
-def name_check(row: ResourceInfo) -> Check:
-    return _NAME_CHECKS.get((row.group, row.kind), names.dns1123_subdomain)
-
 
 def fill_new(obj: Obj, row: ResourceInfo, namespace: str, now: float) -> None:
     """Name, namespace, uid and creation time of a new object; drops what a creator may not say. Errors: 400, 500."""
@@ -79,14 +61,6 @@ def carry_over(meta: Obj, before: Obj, plural: str, group: str) -> None:
         elif name != "generateName":
             meta.pop(name, None)
     meta.pop("selfLink", None)
-
-
-def errors_of_new(meta: Obj, row: ResourceInfo) -> list[FieldError]:
-    return validate_object_meta(meta, row.namespaced, name_check(row))
-
-
-def errors_of_change(meta: Obj, before: Obj) -> list[FieldError]:
-    return validate_object_meta_update(meta, before)
 
 
 def is_unchanged(new: Obj, old: Obj) -> bool:

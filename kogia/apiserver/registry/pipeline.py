@@ -8,15 +8,27 @@ Source: k8s.io/apiserver registry/generic/registry Store.Create, Store.Update, s
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from kogia.api.apply import record
 from kogia.api.jsoncopy import deep_copy
 from kogia.api.meta import generate_name
-from kogia.api.status import MODIFIED, FieldError, already_exists, conflict, invalid, invalid_value, server_timeout
+from kogia.api.status import (
+    MODIFIED,
+    FieldError,
+    StatusError,
+    already_exists,
+    conflict,
+    internal_error,
+    invalid,
+    invalid_value,
+    server_timeout,
+)
 from kogia.apiserver.encoding import decode, encode, with_revision
 from kogia.apiserver.interface import AdmissionAttributes, AdmissionChain
 from kogia.apiserver.kindcache import Entry
@@ -26,9 +38,13 @@ from kogia.apiserver.registry.leases import LeasePool
 from kogia.apiserver.registry.options import WriteContext
 from kogia.apiserver.watchcache import WatchCache
 from kogia.base.clock import Clock
-from kogia.store.interface import Compare, Delete, KeyValue, LeaseNotFound, Put, Store
+from kogia.base.tasks import TaskOwner
+from kogia.store.interface import Compare, Delete, KeyValue, LeaseNotFound, Put, Store, StoreError
+
+log = logging.getLogger("kogia.apiserver")
 
 Obj = dict[str, Any]
+T = TypeVar("T")
 
 #: how often an update without a resourceVersion is tried again when others are faster
 ATTEMPTS = 100
@@ -49,6 +65,12 @@ class State:
         return entry_of(self.key, self.revision, self.data, self.obj)
 
 
+def _log_failure(name: str, error: BaseException) -> None:
+    """A guarded write's error has gone to its caller as well, if there still is one."""
+    if not isinstance(error, StatusError):
+        log.error("%s failed", name, exc_info=error)
+
+
 def entry_of(key: str, revision: int, data: bytes, obj: Obj | None = None) -> Entry:
     entry = Entry(key, revision, data)
     entry._object = obj
@@ -67,6 +89,11 @@ class Pipeline:
     def __init__(self, store: Store, cache: WatchCache, admission: AdmissionChain, clock: Clock) -> None:
         self.store, self.cache, self.admission, self.clock = store, cache, admission, clock
         self._events = LeasePool(store, clock)
+        self._tasks = TaskOwner("registry-writes", on_failure=_log_failure)
+
+    async def close(self) -> None:
+        """Let guarded writes end."""
+        await self._tasks.close()
 
     # the store
 
@@ -91,6 +118,8 @@ class Pipeline:
             except LeaseNotFound:
                 self._events.forget()
                 continue
+            except StoreError as error:
+                raise internal_error(str(error)) from error
             return result.revision, None if result.succeeded else result.current[0], result.succeeded
 
     def _state(self, key: str, kv: KeyValue | None) -> State | None:
@@ -112,12 +141,15 @@ class Pipeline:
         strategy.prepare_create(obj)
         if managed:
             record(obj, None, kind.stored, context.manager, context.now)
+        return await self._guarded(kind, self._create_admitted(kind, obj, attributes, context))
+
+    async def _create_admitted(self, kind: Kind, obj: Obj, attributes: AdmissionAttributes, context: WriteContext) -> Entry:
         revert = await self._before(kind, obj, None)
         try:
-            self._refuse(kind, obj, metadata.errors_of_new(obj["metadata"], kind.row) + strategy.validate_create(obj))
+            self._refuse(kind, obj, kind.errors_of_new(obj))
             await self.admission.validate(attributes)
             context.warnings.extend(attributes.warnings)
-            context.warnings.extend(strategy.warnings(obj))
+            context.warnings.extend(kind.strategy.warnings(obj))
             metadata.strip_empty(obj)
             entry = await self._insert(kind, obj, context)
         except BaseException:
@@ -126,6 +158,13 @@ class Pipeline:
         if context.dry_run:
             await undo(revert)
         return entry
+
+    async def _guarded(self, kind: Kind, work: Coroutine[Any, Any, T]) -> T:
+        """Run the part of a write that allocates and commits. Where the kind has a hook, a client that goes away does not cut it short:
+        what was allocated must be given back exactly if the write did not happen."""
+        if kind.hook.before is None and kind.hook.after_delete is None:
+            return await work
+        return await asyncio.shield(self._tasks.spawn("write", work))  # type: ignore[no-any-return]
 
     async def _insert(self, kind: Kind, obj: Obj, context: WriteContext) -> Entry:
         meta = obj["metadata"]
@@ -186,9 +225,15 @@ class Pipeline:
         if metadata.is_unchanged(obj, old) and not _finished(obj):
             await self.admission.validate(attributes)
             return state.entry(), False
-        revert = await self._before(kind, obj, old)
+        return await self._guarded(kind, self._update_admitted(kind, state, obj, attributes, context))
+
+    async def _update_admitted(
+        self, kind: Kind, state: State, obj: Obj, attributes: AdmissionAttributes, context: WriteContext,
+    ) -> tuple[Entry, bool] | _Overtaken:
+        strategy = kind.strategy
+        revert = await self._before(kind, obj, state.obj)
         try:
-            self._refuse(kind, obj, metadata.errors_of_change(obj["metadata"], old["metadata"]) + strategy.validate_update(obj, old, subresource))
+            self._refuse(kind, obj, kind.errors_of_change(obj, state.obj, attributes.subresource))
             await self.admission.validate(attributes)
             warnings = [*attributes.warnings, *strategy.warnings(obj)]
             outcome = await self._replace(kind, state, obj, context)
@@ -234,6 +279,9 @@ class Pipeline:
         """Remove `state` if it is still the newest: (its last state, what was found instead, whether it was done)."""
         if context.dry_run:
             return state.entry(), None, True
+        return await self._guarded(kind, self._erase(kind, state))
+
+    async def _erase(self, kind: Kind, state: State) -> tuple[Entry, KeyValue | None, bool]:
         revision, found, done = await self.commit(kind, state.key, state.revision, None)
         if done and kind.hook.after_delete is not None:
             kind.hook.after_delete(deep_copy(state.obj))

@@ -13,7 +13,7 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from kogia.api.status import Cause, StatusError, bad_request, expired, status_error
+from kogia.api.status import Cause, StatusError, bad_request, expired, internal_error, status_error
 from kogia.apiserver.encoding import with_revision
 from kogia.apiserver.interface import RequestInfo
 from kogia.apiserver.kindcache import Entry, Filter
@@ -24,7 +24,7 @@ from kogia.apiserver.registry.options import ListOptions, decode_token, encode_t
 from kogia.apiserver.watchcache import WatchCache
 from kogia.apiserver.watchers import Watcher, event_line
 from kogia.base.clock import Clock
-from kogia.store.interface import Compacted, FutureRevision, Store
+from kogia.store.interface import Compacted, FutureRevision, Store, StoreError
 from kogia.wire.messages import Request, Response
 
 Obj = dict[str, Any]
@@ -118,9 +118,9 @@ class Reader:
     def filter(self, kind: Kind, options: ListOptions) -> Filter:
         """Errors: 400 for a field the kind cannot be selected by."""
         for requirement in options.fields.requirements:
-            if not kind.strategy.supports_field(requirement.name):
+            if not kind.shown.supports_field(requirement.name):
                 raise bad_request(_unsupported_field(kind, requirement.name))
-        return Filter(options.labels, options.fields, kind.cache.fields_of)
+        return Filter(options.labels, options.fields, kind.fields_of, keep=kind.same)
 
     def _page(self, kind: Kind, namespace: str, chosen: Filter, revision: int, start: str, limit: int) -> tuple[Sequence[Entry], Obj]:
         """A page out of the cache as it stands."""
@@ -156,6 +156,8 @@ class Reader:
             raise too_large(revision, error.current) from None
         except Compacted:
             raise _expired_list(options.token, start) from None
+        except StoreError as error:
+            raise internal_error(str(error)) from error
         cut = len(kind.prefix)
         found = [Entry(kv.key.decode()[cut:], kv.mod_revision, with_revision(kv.value, kv.mod_revision)) for kv in result.kvs]
         if not chosen.selective:
@@ -238,6 +240,6 @@ def _expired_list(token: str, start: str) -> StatusError:
 
 
 def _unsupported_field(kind: Kind, name: str) -> str:
-    if kind.strategy.field_labels:
+    if kind.shown.field_labels:
         return f"field label not supported: {name}"
     return f'"{name}" is not a known field selector: only "metadata.name", "metadata.namespace"'

@@ -291,7 +291,10 @@ def test_events_have_two_shapes_and_an_end(run):
         }
         await api.post("/api/v1/namespaces/default/events", event)
         shown = await api.get("/apis/events.k8s.io/v1/namespaces/default/events/e")
-        assert shown["apiVersion"] == "events.k8s.io/v1"
+        assert shown["apiVersion"] == "events.k8s.io/v1" and shown["note"] == "m"
+        for url in ("/api/v1/events?fieldSelector=involvedObject.name%3Dp", "/apis/events.k8s.io/v1/events?fieldSelector=regarding.name%3Dp"):
+            assert len((await api.get(url))["items"]) == 1
+        assert (await api.refused("GET", "/api/v1/events?fieldSelector=regarding.name%3Dp")).code == 400
         watch = await api.watch("/api/v1/events?resourceVersion=" + shown["metadata"]["resourceVersion"])
         import asyncio
         first = asyncio.ensure_future(watch.next())
