@@ -56,7 +56,7 @@ async def _controller_manager(config: ClusterConfig, stop: asyncio.Event, option
 
 
 async def _scheduler(config: ClusterConfig, stop: asyncio.Event, options: argparse.Namespace) -> None:
-    from kogia.scheduler import start_scheduler
+    from kogia.scheduler.scheduler import start_scheduler
 
     client = _client(config, options, "scheduler")
     running = await start_scheduler(client)

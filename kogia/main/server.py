@@ -27,10 +27,15 @@ def prepare(config: ClusterConfig) -> Any:
     return paths
 
 
-def api_config(config: ClusterConfig, paths: Any) -> Any:
+def api_config(config: ClusterConfig, paths: Any, *, with_controllers: bool) -> Any:
     from kogia.apiserver.config import ApiServerConfig
 
-    return ApiServerConfig()
+    config.paths.store.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return ApiServerConfig(
+        store=str(config.paths.store), port=config.port, cert=paths.apiserver_cert, key=paths.apiserver_key, client_ca=paths.ca_cert,
+        kubelet_client_cert=paths.kubelet_client_cert, kubelet_client_key=paths.kubelet_client_key, front_proxy_ca=paths.front_proxy_ca_cert,
+        service_account_key=paths.sa_key, service_cidr=config.service_cidr, taint_new_nodes=with_controllers,
+    )  # fmt: skip
 
 
 async def run(config: ClusterConfig, stop: asyncio.Event, *, controllers: bool = True, scheduler: bool = True) -> None:
@@ -41,23 +46,37 @@ async def run(config: ClusterConfig, stop: asyncio.Event, *, controllers: bool =
 
     paths = prepare(config)
     async with AsyncExitStack() as stack:
-        server = await start_apiserver(api_config(config, paths))
+        server = await start_apiserver(api_config(config, paths, with_controllers=controllers))
         stack.push_async_callback(server.close)
 
-        def client(user: str) -> RestClient:
-            return RestClient(InProcTransport(server.handler, UserInfo(user, groups=("system:authenticated",))), user_agent=user.removeprefix("system:"))
+        def client(user: UserInfo) -> RestClient:
+            return RestClient(InProcTransport(server.handler, user), user_agent=user.name.rpartition(":")[2])
 
         if controllers:
+            from kogia.controllers.context import service_account
             from kogia.controllers.run import start_controllers
 
-            running = await start_controllers(client("system:kube-controller-manager"), root_ca_pem=Path(paths.ca_cert).read_bytes())
+            running = await start_controllers(
+                client(component("kube-controller-manager")), root_ca_pem=Path(paths.ca_cert).read_bytes(),
+                client_for=lambda name: client(controller(service_account(name))),
+            )  # fmt: skip
             stack.push_async_callback(running.close)
         if scheduler:
-            from kogia.scheduler import start_scheduler
+            from kogia.scheduler.scheduler import start_scheduler
 
-            scheduling = await start_scheduler(client("system:kube-scheduler"))
+            scheduling = await start_scheduler(client(component("kube-scheduler")))
             stack.push_async_callback(scheduling.close)
         mark_ready(config, "server")
         log.info("API server listens on port %d", config.port)
         await stop.wait()
         log.info("stopping")
+
+
+def component(name: str) -> UserInfo:
+    """The identity a control-plane component has by its certificate, for the in-process transport."""
+    return UserInfo(f"system:{name}", groups=("system:authenticated",))
+
+
+def controller(service_account: str) -> UserInfo:
+    """A controller acts as its service account in kube-system, so that RBAC's role for it holds."""
+    return UserInfo(service_account, groups=("system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"))
