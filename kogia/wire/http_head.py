@@ -52,8 +52,8 @@ def response_head(response: Response, *, length: int | None, chunked: bool, clos
             text += f"Content-Type: {response.content_type}\r\n" if response.content_type else ""
         text += f"Content-Length: {length}\r\n"
     elif chunked:
-        text += f"Content-Type: {response.content_type}\r\nTransfer-Encoding: chunked\r\n"
-    elif response.stream is not None:
+        text += "Transfer-Encoding: chunked\r\n"
+    if length is None and response.stream is not None and response.content_type:
         text += f"Content-Type: {response.content_type}\r\n"
     text += f"Date: {_date()}\r\nConnection: close\r\n\r\n" if close else f"Date: {_date()}\r\n\r\n"
     return text.encode("latin-1", "replace")

@@ -1,7 +1,4 @@
-"""`pods/<name>/eviction`: a deletion that respects disruption budgets; and `namespaces/<name>/finalize`.
-
-Source: pkg/registry/core/pod/storage/eviction.go, pkg/registry/core/namespace/storage.
-"""
+"""`pods/<name>/eviction`: a deletion that respects disruption budgets. Source: pkg/registry/core/pod/storage/eviction.go."""
 
 from __future__ import annotations
 
@@ -64,12 +61,3 @@ class Evictions:
                 raise status_error(429, "TooManyRequests", _BLOCKED, causes=[cause], retry_after_s=10)
             needs = f"The disruption budget {name} needs {status.get('desiredHealthy', 0)} healthy pods and has {status.get('currentHealthy', 0)} currently"
             raise status_error(429, "TooManyRequests", _BLOCKED, causes=[Cause("DisruptionBudget", needs)])
-
-
-async def finalize_namespace(registry: Registry, request: Request, info: RequestInfo) -> Response:
-    """PUT of a Namespace whose `spec.finalizers` replace the stored ones; the last one gone, the namespace is."""
-    assert info.resource is not None and request.user is not None
-    obj, _ = read_body(request, info)
-    if (obj.get("metadata") or {}).get("name") != info.name:
-        raise bad_request(f"the name of the object ({(obj.get('metadata') or {}).get('name', '')}) does not match the name on the URL ({info.name})")
-    return respond(request, await registry.update_object(info.resource, obj, user=request.user, subresource="finalize"))

@@ -1,0 +1,1 @@
+"""Addresses and ports of Services, and the `kubernetes` Service itself."""
