@@ -40,6 +40,11 @@ class Chain:
         self._validating = tuple(validating)
         self._plans: dict[tuple[str, str, str, str], tuple[tuple[Step, ...], tuple[Step, ...]]] = {}
 
+    def install(self, other: Chain) -> None:
+        """Take over another chain's rules: admission needs the registry's cache, and the registry needs its admission first."""
+        self._mutating, self._validating = other._mutating, other._validating
+        self._plans.clear()
+
     def _plan(self, attributes: AdmissionAttributes) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
         row = attributes.resource
         key = (attributes.operation, row.group, row.plural, attributes.subresource)

@@ -170,7 +170,7 @@ class Chain:
         headers.append(("Audit-Id", request.headers.get("audit-id") or f"{_AUDIT_PREFIX}{self._serial & 0xFFFFFFFFFFFF:012x}"))
         headers.append(("Cache-Control", "no-cache, private"))
         warnings: list[str] | None = request.context.get("warnings")
-        if warnings:
+        if warnings and not any(name == "Warning" for name, _ in headers):
             headers += [("Warning", f'299 - "{_quoted(w)}"') for w in dict.fromkeys(warnings)]
         self._metrics.observe(request, info, response.status, time.monotonic() - started)
         if self._audit is not None:
