@@ -11,14 +11,14 @@ class KubeletConfig:
     """`root_dir` holds `pods/<uid>/…` (volumes, hosts files, termination logs). Sizes in bytes, times in seconds."""
 
     node_name: str
-    root_dir: str = "/var/lib/kogia/kubelet"
-    pod_log_dir: str = "/var/lib/kogia/log/pods"
+    root_dir: str | Path = "/var/lib/kogia/kubelet"
+    pod_log_dir: str | Path = ""  #: "" = `logs` in root_dir
     bind_address: str = "0.0.0.0"
     port: int = 10250  #: 0 = any free one
     serve: bool = True  #: whether to open the HTTPS API
-    tls_cert: str = ""
-    tls_key: str = ""
-    client_ca: str = ""
+    tls_cert: str | Path = ""  #: what the HTTPS API shows
+    tls_key: str | Path = ""
+    client_ca: str | Path = ""  #: who signs those that may use it
     node_ip: str = ""  #: "" = the address of the default route's interface
     cluster_dns: tuple[str, ...] = ()
     cluster_domain: str = "cluster.local"
@@ -45,4 +45,4 @@ class KubeletConfig:
         return Path(self.root_dir) / "pods" / uid
 
     def log_dir(self, namespace: str, name: str, uid: str) -> Path:
-        return Path(self.pod_log_dir) / f"{namespace}_{name}_{uid}"
+        return Path(self.pod_log_dir or Path(self.root_dir) / "logs") / f"{namespace}_{name}_{uid}"

@@ -96,6 +96,12 @@ class Kubelet:
         self._tasks.spawn("refresh", self._refresh_loop())
         self._tasks.spawn("log-rotation", self.rotator.run())
 
+    async def wait_ready(self, timeout_s: float | None = None) -> None:
+        """Until the API's Pods are known and the Node was written as Ready. Errors: TimeoutError."""
+        async with asyncio.timeout(timeout_s):
+            await self.pods.wait_synced()
+            await self.node_object.ready.wait()
+
     async def close(self) -> None:
         """Stop this agent; Pods keep running."""
         for informer in (self.pods, self._services, self._runtime_classes):
