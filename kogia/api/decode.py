@@ -39,6 +39,11 @@ def decode(body: bytes, content_type: str, *, strict: bool = False) -> tuple[Any
     if media in _JSON_TYPES:
         return _decode_json(body, strict)
     if media in _YAML_TYPES:
+        if body.lstrip()[:1] == b"{":
+            try:
+                return _decode_json(body, strict)  # kubectl sends applied configurations as JSON; a flow mapping falls through
+            except StatusError:
+                pass
         from kogia.api.yaml_loader import YamlError, load
 
         try:

@@ -12,7 +12,7 @@ from typing import Any
 from kogia.api import names
 from kogia.api.kinds import Obj
 from kogia.api.names import Check
-from kogia.api.status import FieldError, forbidden_field, invalid_value, required, too_long
+from kogia.api.status import FieldError, forbidden_field, invalid_value, not_supported, required, too_long
 
 ANNOTATIONS_MAX_BYTES = 256 * 1024
 FINALIZER_ORPHAN = "orphan"
@@ -122,12 +122,13 @@ def validate_annotations(annotations: Any, path: str) -> list[FieldError]:
 def _validate_owner(reference: dict[str, Any], path: str) -> list[FieldError]:
     errors = []
     api_version = reference.get("apiVersion", "")
-    version = api_version.rpartition("/")[2]
-    if not version or api_version.count("/") > 1:
-        errors.append(invalid_value(f"{path}.apiVersion", api_version, "version must not be empty"))
+    if not api_version:
+        errors.append(required(f"{path}.apiVersion", "must not be empty"))
+    elif api_version.count("/") > 1 or api_version.endswith("/"):
+        errors.append(invalid_value(f"{path}.apiVersion", api_version, "must be <group>/<version> or <version>"))
     for field in ("kind", "name", "uid"):
         if not reference.get(field):
-            errors.append(invalid_value(f"{path}.{field}", reference.get(field, ""), "must not be empty"))
+            errors.append(required(f"{path}.{field}", "must not be empty"))
     if (api_version, reference.get("kind")) == ("v1", "Event"):
         errors.append(invalid_value(path, reference, "/v1, Kind=Event is disallowed from being an owner"))
     return errors
@@ -137,14 +138,15 @@ def validate_owner_references(references: Any, path: str) -> list[FieldError]:
     """Complete references, at most one controller. Source: ValidateOwnerReferences."""
     errors: list[FieldError] = []
     controller = ""
-    for reference in references or ():
-        errors += _validate_owner(reference, path)
+    for index, reference in enumerate(references or ()):
+        errors += _validate_owner(reference, f"{path}[{index}]")
         if reference.get("controller"):
+            name = f"{reference.get('kind', '')}/{reference.get('name', '')}"
             if controller:
-                text = f'Only one reference can have Controller set to true. Found "true" in references for {controller} and {reference.get("name", "")}'
+                text = f'Only one reference can have Controller set to true. Found "true" in references for {controller} and {name}'
                 errors.append(invalid_value(path, references, text))
             else:
-                controller = reference.get("name", "")
+                controller = name
     return errors
 
 
@@ -163,8 +165,11 @@ def validate_managed_fields(entries: Any, path: str) -> list[FieldError]:
     errors: list[FieldError] = []
     for index, entry in enumerate(entries or ()):
         here = f"{path}[{index}]"
-        if entry.get("operation") not in ("Apply", "Update"):
-            errors.append(invalid_value(f"{here}.operation", entry.get("operation", ""), "must be `Apply` or `Update`"))
+        operation = entry.get("operation", "")
+        if not operation:
+            errors.append(required(f"{here}.operation", "must not be empty"))
+        elif operation not in ("Apply", "Update"):
+            errors.append(not_supported(f"{here}.operation", operation, ("Apply", "Update")))
         if entry.get("fieldsType") not in (None, "", "FieldsV1"):
             errors.append(invalid_value(f"{here}.fieldsType", entry["fieldsType"], "must be `FieldsV1`"))
         errors += validate_field_manager(entry.get("manager", ""), f"{here}.manager")
@@ -175,12 +180,11 @@ def validate_managed_fields(entries: Any, path: str) -> list[FieldError]:
 
 def validate_field_manager(manager: str, path: str) -> list[FieldError]:
     """A field manager's name, also the `fieldManager` query parameter. Source: ValidateFieldManager."""
-    if len(manager.encode()) > 128:
-        return [too_long(path, 128)]
+    errors = [too_long(path, 128)] if len(manager.encode()) > 128 else []
     for at, char in enumerate(manager):
         if not char.isprintable():
-            return [invalid_value(path, manager, f"should only contain printable characters, found {ord(char)} at index {at}")]
-    return []
+            errors.append(invalid_value(path, manager, f"invalid character U+{ord(char):04X} (at position {at})"))
+    return errors
 
 
 def validate_object_meta(meta: Any, namespaced: bool, name_check: Check, path: str = "metadata") -> list[FieldError]:
@@ -206,7 +210,10 @@ def validate_object_meta(meta: Any, namespaced: bool, name_check: Check, path: s
             errors += [invalid_value(f"{path}.namespace", namespace, message) for message in names.dns1123_label(namespace)]
     elif namespace:
         errors.append(forbidden_field(f"{path}.namespace", "not allowed on this type"))
-    return errors + _validate_common(meta, path)
+    errors += _validate_common(meta, path)
+    if meta.get("finalizers"):
+        errors += validate_finalizers(meta["finalizers"], f"{path}.finalizers")
+    return errors
 
 
 def _validate_common(meta: Any, path: str) -> list[FieldError]:
@@ -219,8 +226,6 @@ def _validate_common(meta: Any, path: str) -> list[FieldError]:
         errors += validate_annotations(meta["annotations"], f"{path}.annotations")
     if meta.get("ownerReferences"):
         errors += validate_owner_references(meta["ownerReferences"], f"{path}.ownerReferences")
-    if meta.get("finalizers"):
-        errors += validate_finalizers(meta["finalizers"], f"{path}.finalizers")
     if meta.get("managedFields"):
         errors += validate_managed_fields(meta["managedFields"], f"{path}.managedFields")
     return errors

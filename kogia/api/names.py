@@ -35,15 +35,16 @@ def regex_error(text: str, pattern: str, *examples: str) -> str:
     return f"{text} (e.g. {shown}regex used for validation is '{pattern}')"
 
 
-def max_length_error(limit: int) -> str:
-    return f"must be no more than {limit} bytes"
+def max_length_error(limit: int, unit: str = "characters") -> str:
+    """Too long a text; upstream counts bytes everywhere but says so only for label keys and values."""
+    return f"must be no more than {limit} {unit}"
 
 
 def _too_long(text: str, limit: int) -> bool:
     return len(text) > limit or (not text.isascii() and len(text.encode()) > limit)
 
 
-def _rule(pattern: str, limit: int, text: str, *examples: str) -> Check:
+def _rule(pattern: str, limit: int, text: str, *examples: str, unit: str = "characters") -> Check:
     message = regex_error(text, pattern, *examples)
     match: Callable[[str], Any] | None = None  # compiled at first use: importing this module must cost nothing
 
@@ -53,7 +54,7 @@ def _rule(pattern: str, limit: int, text: str, *examples: str) -> Check:
             match = re.compile(pattern, re.ASCII).fullmatch
         problems = []
         if limit and _too_long(value, limit):
-            problems.append(max_length_error(limit))
+            problems.append(max_length_error(limit, unit))
         if match(value) is None:
             problems.append(message)
         return problems
@@ -61,12 +62,21 @@ def _rule(pattern: str, limit: int, text: str, *examples: str) -> Check:
     return check
 
 
-dns1123_label = _rule(
+_plain_label = _rule(
     _LABEL, DNS_LABEL_MAX,
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character",
     "my-name", "123-abc",
 )
-dns1123_label.__doc__ = "A lowercase RFC 1123 label, at most 63 bytes: namespaces, containers, volumes."
+
+
+def dns1123_label(value: str) -> list[str]:
+    """A lowercase RFC 1123 label, at most 63 bytes: namespaces, containers, volumes."""
+    problems = _plain_label(value)
+    if problems and "." in value and _qualified_matchers()[1](value):
+        problems[-1] = "must not contain dots"
+    return problems
+
+
 dns1123_subdomain = _rule(_SUBDOMAIN, DNS_SUBDOMAIN_MAX, _SUBDOMAIN_TEXT, "example.com")
 dns1123_subdomain.__doc__ = "A lowercase RFC 1123 subdomain, at most 253 bytes: most objects' names."
 dns1035_label = _rule(
@@ -92,17 +102,13 @@ _env_strict = _rule(
     "a valid environment variable name must consist of alphabetic characters, digits, '_', '-', or '.', and must not start with a digit",
     "my.env-name", "MY_ENV.NAME", "MyEnvName1",
 )
-_env_relaxed = _rule(
-    "[ -<>-~]+", 0, "a valid environment variable name must consist only of printable ASCII characters other than '='",
-    "my.env-name", "MY_ENV.NAME", "MyEnvName1",
-)
 _config_key = _rule(
     "[-._a-zA-Z0-9]+", DNS_SUBDOMAIN_MAX, "a valid config key must consist of alphanumeric characters, '-', '_' or '.'",
     "key.name", "KEY_NAME", "key-name",
 )
 label_value = _rule(
     _LABEL_VALUE, DNS_LABEL_MAX, f"a valid label {_QUALIFIED_TEXT.replace('consist', 'be an empty string or consist', 1)}",
-    "MyValue", "my_value", "12345",
+    "MyValue", "my_value", "12345", unit="bytes",
 )
 label_value.__doc__ = "A label's value: empty, or at most 63 bytes of the allowed characters."
 
@@ -119,7 +125,11 @@ def env_var_name(value: str, *, strict: bool = False) -> list[str]:
     """An environment variable's name; since 1.34 any printable ASCII but `=` will do, `strict` is the older rule."""
     if strict:
         return _env_strict(value) + _dots(value)
-    return _env_relaxed(value)
+    if not value:
+        return ["environment variable name " + EMPTY]
+    if not value.isascii() or not value.isprintable() or "=" in value:
+        return ["a valid environment variable name must consist only of printable ASCII characters other than '='"]
+    return []
 
 
 def config_map_key(value: str) -> list[str]:
@@ -136,7 +146,7 @@ def qualified_name(value: str) -> list[str]:
     """`name` or `prefix/name`: label and annotation keys, finalizers, resource names."""
     prefix, slash, name = value.rpartition("/")
     if "/" in prefix:
-        text = regex_error(f"a qualified name {_QUALIFIED_TEXT}", _QUALIFIED, "MyName", "my.name", "123-abc")
+        text = regex_error(f"a valid label key {_QUALIFIED_TEXT}", _QUALIFIED, "MyName", "my.name", "123-abc")
         return [f"{text} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"]
     problems = []
     _qualified_match, _subdomain_match = _qualified_matchers()
@@ -148,7 +158,7 @@ def qualified_name(value: str) -> list[str]:
     if not name:
         problems.append("name part " + EMPTY)
     elif _too_long(name, DNS_LABEL_MAX):
-        problems.append("name part " + max_length_error(DNS_LABEL_MAX))
+        problems.append("name part " + max_length_error(DNS_LABEL_MAX, "bytes"))
     if _qualified_match(name) is None:
         problems.append("name part " + regex_error(_QUALIFIED_TEXT, _QUALIFIED, "MyName", "my.name", "123-abc"))
     return problems

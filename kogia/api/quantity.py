@@ -27,8 +27,6 @@ _EXACT = Context(prec=400)
 _NANO = Decimal("1e-9")
 _LIMIT = Decimal(2**63 - 1)
 _MAX_LENGTH = 256
-#: decimal numbers of so few digits are kept whatever their suffix makes of them, as Kubernetes' fast path does
-_FAST_DIGITS = 18
 
 
 class QuantityError(ValueError):
@@ -119,19 +117,18 @@ def _parse_text(text: str) -> Quantity:
             exponent = max(-100, min(100, int(suffix[1:])))
             format, amount = DECIMAL_EXPONENT, number.scaleb(exponent)
         size = amount.copy_abs()
-        few_digits = format != BINARY_SI and len(whole.lstrip("0")) + len(fraction) <= _FAST_DIGITS
-        if size > _LIMIT and not few_digits:
+        if format == BINARY_SI and size > _LIMIT:
             size = _LIMIT
         if size and size != size.quantize(_NANO):
             size = size.quantize(_NANO, rounding=ROUND_CEILING)
         amount = -size if amount < 0 else size
-        if format == BINARY_SI and size < 1024 and size != size.to_integral_value():
+        if format == BINARY_SI and 0 < size < 1:
             format = DECIMAL_SI
     return Quantity(amount, format)
 
 
 def parse(text: str | int | float | Decimal) -> Quantity:
-    """Parse what JSON or YAML may hold for a quantity. Fractions below 1n are rounded up; long numbers are capped at 2^63-1.
+    """Parse what JSON or YAML may hold for a quantity. Fractions below 1n are rounded up; binary amounts are capped at 2^63-1.
 
     Errors: QuantityError with Kubernetes' message.
     Source: resource.ParseQuantity.

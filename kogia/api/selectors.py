@@ -132,7 +132,10 @@ class _LabelParser:
             token = self.peek()
             if token in _SPECIAL and token != "!":
                 raise SelectorError(f"found '{token}', expected: !, identifier, or 'end of string'")
-            found.append(self.requirement())
+            try:
+                found.append(self.requirement())
+            except SelectorError as error:
+                raise SelectorError(f"unable to parse requirement: {error}") from None
             token = self.take()
             if token == "":
                 return found
@@ -148,8 +151,10 @@ class _LabelParser:
             key = self.take()
             if key in _SPECIAL:
                 raise SelectorError(f"found '{key}', expected: identifier")
+            _check_key(key, "<nil>")
             return make_requirement(key, "!", ())
         key = token
+        _check_key(key, "<nil>")
         if self.peek() in ("", ","):
             return make_requirement(key, "exists", ())
         sign = self.take()
@@ -172,28 +177,39 @@ class _LabelParser:
         token = self.take()
         if token != "(":
             raise SelectorError(f"found '{token}' expected: '('")
+        if self.peek() in _SPECIAL and self.peek() not in (",", ")"):
+            raise SelectorError(f"found '{self.peek()}', expected: ',', ')' or identifier")
         values: set[str] = set()
         want_value = True
         while True:
             token = self.take()
-            if token == ")":
+            if token in (",", ")"):
                 if want_value:
                     values.add("")
-                return tuple(sorted(values))
-            if token == ",":
-                if want_value:
-                    values.add("")
+                if token == ")":
+                    return tuple(sorted(values))
                 want_value = True
-            elif token in _SPECIAL or not want_value:
-                raise SelectorError(f"found '{token}', expected: ',', or identifier" if want_value else f"found '{token}', expected: ',' or ')'")
+            elif not want_value:
+                raise SelectorError(f"found '{token}', expected: ',' or ')'")
+            elif token in _SPECIAL:
+                raise SelectorError(f"found '{token}', expected: ',', or identifier")
             else:
                 values.add(token)
                 want_value = False
 
 
+def _check_key(key: str, path: str) -> None:
+    problems = names.qualified_name(key)
+    if problems:
+        raise SelectorError(f"{path}: Invalid value: {_quoted(key)}: {'; '.join(problems)}")
+
+
 def make_requirement(key: str, operator: str, values: Sequence[str]) -> Requirement:
     """A checked requirement. Errors: SelectorError. Source: labels.NewRequirement."""
-    problems = [f"key: Invalid value: {_quoted(key)}: {message}" for message in names.qualified_name(key)]
+    problems = []
+    bad_key = names.qualified_name(key)
+    if bad_key:
+        problems.append(f"key: Invalid value: {_quoted(key)}: {'; '.join(bad_key)}")
     if operator in ("in", "notin") and not values:
         problems.append("values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty")
     if operator in ("exists", "!") and values:
@@ -206,7 +222,9 @@ def make_requirement(key: str, operator: str, values: Sequence[str]) -> Requirem
             for i, value in enumerate(values) if _int64(value) is None
         ]
     for i, value in enumerate(values):
-        problems += [f"values[{i}][{key}]: Invalid value: {_quoted(value)}: {message}" for message in names.label_value(value)]
+        bad_value = names.label_value(value)
+        if bad_value:
+            problems.append(f"values[{i}][{key}]: Invalid value: {_quoted(value)}: {'; '.join(bad_value)}")
     if problems:
         raise SelectorError(problems[0] if len(problems) == 1 else "[" + ", ".join(problems) + "]")
     return Requirement(key, operator, tuple(values))
@@ -224,15 +242,12 @@ def _list_text(values: Sequence[str]) -> str:
 def parse_label_selector(text: str) -> LabelSelector:
     """Parse `a=b,c in (d,e),!f,g>1`. The empty text selects everything.
 
-    Errors: SelectorError (`unable to parse requirement: …`).
+    Errors: SelectorError.
     Source: labels.Parse.
     """
     if not text or text.isspace():
         return EVERYTHING
-    try:
-        return LabelSelector(_LabelParser(text).parse())
-    except SelectorError as error:
-        raise SelectorError(f"unable to parse requirement: {error}") from None
+    return LabelSelector(_LabelParser(text).parse())
 
 
 _OBJECT_OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}

@@ -82,8 +82,8 @@ def trusted(entries: Any) -> Managers:
 
 
 def is_reset(entries: Any) -> bool:
-    """`managedFields: [{}]`: the client's way of throwing all tracking away."""
-    return isinstance(entries, list) and len(entries) == 1 and entries[0] == {}
+    """`managedFields: []` or `[{}]`: the client's way of throwing all tracking away. Source: isResetManagedFields."""
+    return entries == [] or entries == [{}]
 
 
 def write(managers: Managers) -> list[Obj]:

@@ -79,7 +79,9 @@ def merge(live: Any, config: Any, node: Node) -> Any:
                 continue
             live[key] = merge(live[key], entry, child_type(node, key)) if key in live else drop_nulls(entry)
         return live
-    if type(live) is list and type(config) is list and shape is Shape.LIST and node.list_type != "atomic" and live and config:
+    if type(live) is list and type(config) is list and shape is Shape.LIST and node.list_type != "atomic" and live:
+        if not config:
+            return live
         try:
             return _merge_lists(live, config, node)
         except OmittedKeys:

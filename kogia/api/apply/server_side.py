@@ -74,7 +74,7 @@ def record(
     """Set `new["metadata"]["managedFields"]` for a create, update or non-apply patch: what changed now belongs to `manager`.
 
     Shape: `new` is changed in place (only its metadata), `old` is the stored object or None for a create; now is RFC 3339 text, epoch
-    seconds or a datetime. A list the client sent is honoured (`[{}]` throws all tracking away) except on subresources; an object
+    seconds or a datetime. A list the client sent is honoured (`[]` and `[{}]` throw all tracking away) except on subresources; an object
     without tracking stays without until the next apply. Nothing changed: the list stays as it was, times included.
     """
     meta = new.setdefault("metadata", {})

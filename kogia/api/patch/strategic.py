@@ -16,7 +16,7 @@ from kogia.api import schema
 from kogia.api.jsoncopy import deep_copy
 from kogia.api.kinds import Obj, ResourceInfo
 from kogia.api.schema import Node, Shape
-from kogia.api.status import StatusError, bad_request, unsupported_media_type
+from kogia.api.status import StatusError, bad_request, status_error, unsupported_media_type
 
 _DIRECTIVE = "$patch"
 _RETAIN = "$retainKeys"
@@ -28,7 +28,7 @@ _UNTYPED_SUPPORT = ("application/json-patch+json", "application/merge-patch+json
 def strategic_merge(doc: Obj, patch: Any, resource: ResourceInfo) -> Obj:
     """`doc` with `patch` merged in by the rules of `resource`'s schema, as a new object.
 
-    Errors: 400 BadRequest (malformed patch or directive), 415 UnsupportedMediaType (no schema for the kind).
+    Errors: 400 BadRequest (malformed patch or directive), 422 Invalid ($retainKeys that forgets a field of the patch), 415 UnsupportedMediaType (no schema for the kind).
     Source: strategicpatch.StrategicMergeMapPatch.
     """
     node = schema.type_for(resource.group, resource.version, resource.kind)
@@ -65,7 +65,7 @@ def _merge_map(original: Any, patch: dict[str, Any], node: Node) -> dict[str, An
         if directive == "delete":
             return {}
         if directive != "merge":
-            raise _bad(f"Unknown patch type found: {directive} in map")
+            raise _bad(f"unknown patch type: {directive} in map: {_show(patch)}")
     result: dict[str, Any] = original if isinstance(original, dict) else {}
     retain = patch.get(_RETAIN)
     if retain is not None:
@@ -80,11 +80,8 @@ def _merge_map(original: Any, patch: dict[str, Any], node: Node) -> dict[str, An
         child = _child(node, key)
         have = result.get(key)
         if isinstance(value, dict):
-            merged = _replace_or_merge_map(have, value, child)
-            if merged is None:
-                result.pop(key, None)
-            else:
-                result[key] = merged
+            replaced = "replace" in child.strategies and _DIRECTIVE not in value
+            result[key] = _clean_map(value) if replaced else _merge_map(have, value, child)
         elif isinstance(value, list):
             result[key] = _merge_list(have if isinstance(have, list) else [], value, child)
         else:
@@ -92,23 +89,15 @@ def _merge_map(original: Any, patch: dict[str, Any], node: Node) -> dict[str, An
     return result
 
 
-def _replace_or_merge_map(have: Any, value: dict[str, Any], node: Node) -> dict[str, Any] | None:
-    if "replace" in node.strategies and _DIRECTIVE not in value:
-        return _clean_map(value)
-    if value.get(_DIRECTIVE) == "delete":
-        return None
-    return _merge_map(have, value, node)
-
-
 def _retain_keys(result: dict[str, Any], patch: dict[str, Any], retain: Any) -> None:
     if not isinstance(retain, list) or not all(isinstance(k, str) for k in retain):
-        raise _bad(f"invalid patch format of {_RETAIN} directive")
+        raise _bad("invalid patch format of retainKeys")
     keep = set(retain)
     for key in patch:
         if key.startswith("$") or patch[key] is None:
             continue
         if key not in keep:
-            raise _bad(f"{_RETAIN} list doesn't match the fields present in the patch: {key} is absent from it")
+            raise status_error(422, "Invalid", "patch content doesn't match retainKeys list")
     for key in [k for k in result if k not in keep]:
         del result[key]
 
@@ -137,20 +126,37 @@ def _parallel_lists(result: dict[str, Any], patch: dict[str, Any], node: Node) -
         done.add(name)
         if order is not None:
             _check_order(additions or [], order, child.merge_key, name)
-            have = _reorder(have, order, current if isinstance(current, list) else [], child.merge_key)
+            have = _reorder(have, order, _server_order(current, have, additions, child.merge_key), child.merge_key)
         if have or isinstance(current, list) or additions:
             result[name] = have
     return done
 
 
+def _server_order(current: Any, merged: list[Any], additions: Any, merge_key: str) -> list[Any]:
+    """The order that places items only the server has: the live list's, with new items in the places deleted ones left free.
+
+    Upstream arrives there by reusing the live list's array, and its tests hold it to it.
+    """
+    if not isinstance(current, list):
+        return []
+    if not merge_key:
+        return current
+    left = {_identity(item, merge_key) for item in merged}
+    stayed = [item for item in current if _identity(item, merge_key) in left]
+    had = {_identity(item, merge_key) for item in current}
+    new = [item for item in additions or () if _identity(item, merge_key) in left and _identity(item, merge_key) not in had]
+    return (stayed + new)[:len(current)]
+
+
 def _check_order(additions: list[Any], order: list[Any], merge_key: str, name: str) -> None:
-    """Every item the patch brings must have its place in the order."""
-    listed = {_identity(entry, merge_key) for entry in order}
+    """The items a patch brings must stand in it in the order it demands."""
+    listed = iter([_identity(entry, merge_key) for entry in order])
     for item in additions:
         if isinstance(item, dict) and item.get(_DIRECTIVE) is not None:
             continue
-        if _identity(item, merge_key) not in listed:
-            raise _bad(f"The order in patch list doesn't match {_ORDER}{name} list")
+        identity = _identity(item, merge_key)
+        if not any(identity == entry for entry in listed):
+            raise _bad(f"The order in patch list:\n{_show(additions)}\n doesn't match {_ORDER}{name} list:\n{_show(order)}\n")
 
 
 def _identity(item: Any, merge_key: str) -> Any:
@@ -163,13 +169,20 @@ def _hashable(value: Any) -> Any:
     return (type(value).__name__, value) if isinstance(value, (str, int, float, bool, type(None))) else repr(value)
 
 
+def _places(items: list[Any], merge_key: str) -> dict[Any, int]:
+    """Identity -> index of its first occurrence."""
+    found: dict[Any, int] = {}
+    for at, item in enumerate(items):
+        found.setdefault(_identity(item, merge_key), at)
+    return found
+
+
 def _reorder(items: list[Any], order: list[Any], server: list[Any], merge_key: str) -> list[Any]:
     """Put the listed items into the given order; an item only the server has comes before the first listed one it preceded there.
 
     Source: strategicpatch.normalizeElementOrder / mergeSortedSlice.
     """
-    place = {_identity(entry, merge_key): at for at, entry in enumerate(order)}
-    server_place = {_identity(entry, merge_key): at for at, entry in enumerate(server)}
+    place, server_place = _places(order, merge_key), _places(server, merge_key)
     listed: list[Any] = []
     others: list[Any] = []
     for item in items:
@@ -196,10 +209,13 @@ def _merge_list(original: list[Any], patch: list[Any], node: Node) -> list[Any]:
     if "merge" not in node.strategies:
         return [_clean(item) for item in patch]
     if all(not isinstance(item, (dict, list)) for item in _chain(original, patch)):
-        return _merge_primitives(original, patch)
+        return _reorder(_merge_primitives(original, patch), patch, original, "")
     if not node.merge_key:
         return [_clean(item) for item in patch]
-    return _merge_objects(original, patch, node)
+    server = [{node.merge_key: item.get(node.merge_key)} for item in original if isinstance(item, dict)]
+    merged = _merge_objects(original, patch, node)
+    order = [item for item in patch if item.get(_DIRECTIVE) is None]
+    return _reorder(merged, order, server, node.merge_key)
 
 
 def _chain(a: list[Any], b: list[Any]) -> Iterable[Any]:
@@ -255,8 +271,11 @@ def _put(out: list[Any], at: dict[Any, int], identity: Any, index: int, item: An
     return index
 
 
-def _show(item: dict[str, Any]) -> str:
-    return "map[" + " ".join(f"{k}:{v}" for k, v in sorted(item.items())) + "]"
+def _show(value: Any) -> str:
+    """A value as Go's %v prints it."""
+    if isinstance(value, dict):
+        return "map[" + " ".join(f"{k}:{_show(v)}" for k, v in sorted(value.items())) + "]"
+    return "[" + " ".join(map(_show, value)) + "]" if isinstance(value, list) else str(value)
 
 
 def _clean_map(value: dict[str, Any]) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def test_status_has_its_own_entry(deployments: ResourceInfo) -> None:
 
 def test_clients_may_edit_and_reset_the_list(config_maps: ResourceInfo) -> None:
     old = stored({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"x": "1"}}, config_maps, "a")
-    for sent, expected in (([{}], []), ([], entries(old)), (None, entries(old)), ([{"operation": "Nonsense"}], entries(old)), ("x", entries(old)),
+    for sent, expected in (([{}], []), ([], []), (None, entries(old)), ([{"operation": "Nonsense"}], entries(old)), ("x", entries(old)),
                            ([{**old["metadata"]["managedFields"][0], "manager": "z"}], [("z", "Update", "")])):
         new = copy.deepcopy(old)
         new["metadata"]["managedFields"] = sent

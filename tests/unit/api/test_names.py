@@ -43,7 +43,8 @@ def test_texts() -> None:
         "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
     ]
     assert names.qualified_name("/a") == ["prefix part must be non-empty"]
-    assert names.dns1123_label("a" * 64) == ["must be no more than 63 bytes"]
+    assert names.dns1123_label("a" * 64) == ["must be no more than 63 characters"] and names.label_value("a" * 64) == ["must be no more than 63 bytes"]
+    assert names.dns1123_label("a.b") == ["must not contain dots"]
     assert names.port_number(0) == ["must be between 1 and 65535, inclusive"]
 
 

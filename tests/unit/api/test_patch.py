@@ -122,7 +122,7 @@ def test_list_directives(pods: ResourceInfo, patch: Any, result: Any) -> None:
 def test_map_directives_and_nulls(pods: ResourceInfo) -> None:
     doc = {"metadata": {"labels": {"a": "1", "b": "2"}}, "spec": {"nodeSelector": {"x": "y"}, "hostname": "h"}}
     patch = {"metadata": {"labels": {"$patch": "replace", "c": "3"}}, "spec": {"nodeSelector": {"$patch": "delete"}, "hostname": None}}
-    assert strategic_merge(doc, patch, pods) == {"metadata": {"labels": {"c": "3"}}, "spec": {}}
+    assert strategic_merge(doc, patch, pods) == {"metadata": {"labels": {"c": "3"}}, "spec": {"nodeSelector": {}}}
     assert strategic_merge(doc, {"metadata": {"labels": {"a": None}}}, pods)["metadata"]["labels"] == {"b": "2"}
 
 
@@ -161,6 +161,7 @@ def test_atomic_lists_are_replaced(pods: ResourceInfo) -> None:
 @pytest.mark.parametrize("patch", [
     {"spec": {"containers": [{"image": "x"}]}}, {"spec": {"containers": ["x"]}}, {"$patch": "jump"}, [], None, {"spec": {"$setElementOrder/containers": 3}},
     {"spec": {"$setElementOrder/containers": [{"name": "a"}], "containers": [{"name": "b"}]}},
+    {"spec": {"$setElementOrder/containers": [{"name": "a"}, {"name": "b"}], "containers": [{"name": "b"}, {"name": "a"}]}},
 ])
 def test_bad_strategic_patches(pods: ResourceInfo, patch: Any) -> None:
     with pytest.raises(StatusError) as caught:
@@ -187,3 +188,13 @@ def test_strategic_patch_properties(live: list[str], touched: list[str], gone: l
     expected = {**dict.fromkeys(live, "old"), **dict.fromkeys(touched, "new")}
     assert found == {n: image for n, image in expected.items() if n not in gone}
     assert strategic_merge(after, {"spec": {"containers": items}}, row) == after
+
+
+@pytest.mark.parametrize(("live", "patch", "result"), [
+    ("a", "b", "ba"), ("abc", "cab", "cab"), ("abc", "ca", "bca"), ("abc", "b", "abc"), ("", "ab", "ab"),
+])
+def test_without_an_order_the_patch_s_own_order_counts(pods: ResourceInfo, live: str, patch: str, result: str) -> None:
+    """As the documentation's example shows, an added container comes first."""
+    doc = {"spec": {"containers": [{"name": n} for n in live]}}
+    after = strategic_merge(doc, {"spec": {"containers": [{"name": n} for n in patch]}}, pods)
+    assert "".join(c["name"] for c in after["spec"]["containers"]) == result
