@@ -37,6 +37,12 @@ _ANSWER_OBJECT = frozenset((
     ("", "serviceaccounts"), ("storage.k8s.io", "storageclasses"), ("storage.k8s.io", "volumeattachments"), ("storage.k8s.io", "csinodes"),
     ("storage.k8s.io", "csidrivers"), ("storage.k8s.io", "volumeattributesclasses"),
 ))
+#: kinds whose dependents stay when a delete says nothing about them
+_ORPHANING = frozenset((("batch", "Job"), ("", "ReplicationController")))
+_JOB_WARNING = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set "
+    "propagationPolicy=Orphan to suppress this warning"
+)
 _HOLDING_NAMESPACE = (
     "The system is ensuring all content is removed from this namespace.  Upon completion, this namespace will automatically be purged by "
     "the system."
@@ -51,6 +57,8 @@ class Deleter:
         accepted = negotiate(request.headers.get("accept", ""))
         options = delete_options(request)
         context = self._context(request, options)
+        if kind.stored.kind == "Job" and kind.stored.group == "batch" and not options.policy and options.orphan is None:
+            context.warnings.append(_JOB_WARNING)
         entry, gone = await self.remove(kind, kind.key(info.namespace, info.name), options, context)
         if gone and (kind.stored.group, kind.stored.plural) not in _ANSWER_OBJECT:
             return respond(request, replace(accepted, shape="object"), dump(_success(kind, entry)))
@@ -206,7 +214,7 @@ def _finalizers(kind: Kind, old: Obj, options: DeleteOptions) -> list[str]:
         orphan = options.policy == "Orphan" or options.orphan is True
         foreground = options.policy == "Foreground"
     else:
-        orphan = FINALIZER_ORPHAN in have
+        orphan = FINALIZER_ORPHAN in have or (kind.stored.group, kind.stored.kind) in _ORPHANING
         foreground = FINALIZER_FOREGROUND in have
     kept = [f for f in have if f not in (FINALIZER_ORPHAN, FINALIZER_FOREGROUND)]
     if orphan:

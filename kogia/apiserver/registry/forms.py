@@ -51,7 +51,13 @@ class StoredForm(PlainForm):
     """`PlainForm` with the list's join taken straight from the entries."""
 
     def list(self, entries: Sequence[Entry], meta: Obj) -> bytes:
-        return b'%b%b,"items":[%b]}' % (self._head, dump(meta), b",".join([e.data for e in entries]))
+        head = b'%b%b,"items":[' % (self._head, dump(meta))
+        parts = [e.data for e in entries]
+        if not parts:
+            return head + b"]}"
+        parts[0] = head + parts[0]  # so that one join, the only copy of it all, makes the whole answer
+        parts[-1] += b"]}"
+        return b",".join(parts)
 
 
 class ConvertedForm(PlainForm):

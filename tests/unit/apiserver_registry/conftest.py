@@ -125,20 +125,31 @@ class Watch:
 
 
 @pytest.fixture
-def run() -> Callable[[Callable[[Api], Awaitable[None]]], None]:
+def api_on() -> Callable[..., Awaitable[Api]]:
+    """Make an Api on a given store."""
+
+    async def make(store: Any, clock: FakeClock, hooks: Any = None) -> Api:
+        admission = Permissive()
+        registry = await open_registry(store, admission=admission, hooks=hooks or {}, clock=clock, compact=False)
+        return Api(registry, store, clock, admission)
+
+    return make
+
+
+@pytest.fixture
+def run(api_on: Callable[..., Awaitable[Api]]) -> Callable[[Callable[[Api], Awaitable[None]]], None]:
     """`run(scenario)` awaits `scenario(api)` on a fresh registry."""
 
     def start(scenario: Callable[[Api], Awaitable[None]], hooks: Any = None) -> None:
         async def main() -> None:
             clock = FakeClock()
             store = MemoryStore(clock=clock)
-            admission = Permissive()
-            registry = await open_registry(store, admission=admission, hooks=hooks or {}, clock=clock, compact=False)
+            api = await api_on(store, clock, hooks)
             try:
                 async with asyncio.timeout(30):
-                    await scenario(Api(registry, store, clock, admission))
+                    await scenario(api)
             finally:
-                await registry.close()
+                await api.registry.close()
                 await store.close()
 
         asyncio.run(main())
