@@ -77,7 +77,7 @@ async def run(config: ClusterConfig, stop: asyncio.Event, *, endpoint: str = "",
         if serve_cri and not endpoint:
             from kogia.cri.grpc.server import serve
 
-            server = await serve(str(config.paths.cri_socket), runtime, images)
+            server = await serve(runtime, images, config.paths.cri_socket)
             stack.push_async_callback(server.close)
         paths = await wait_for_pki(config)
         await wait_for_server(config)
