@@ -14,7 +14,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +67,13 @@ class Target:
             with _as_file(self.cert_data, self.cert_file) as cert, _as_file(self.key_data, self.key_file or cert) as key:
                 context.load_cert_chain(cert, key)
         return context
+
+    def without_credentials(self) -> Target:
+        """The same server and trust, as nobody."""
+        return replace(
+            self, user="", cert_file="", cert_data="", key_file="", key_data="", token="", username="", password="", impersonate="",
+            impersonate_groups=(),
+        )
 
     def headers(self) -> dict[str, str]:
         """The headers that carry bearer or basic credentials and impersonation."""

@@ -38,27 +38,34 @@ async def _node(config: ClusterConfig, stop: asyncio.Event, options: argparse.Na
     await node.run(config, stop, endpoint=options.container_runtime_endpoint)
 
 
-def _client(config: ClusterConfig, options: argparse.Namespace, component: str):  # type: ignore[no-untyped-def]
-    from kogia.client.http import from_kubeconfig
-
-    return from_kubeconfig(Path(options.kubeconfig) if options.kubeconfig else config.paths.kubeconfig(component), user_agent=component)
+def _kubeconfig(config: ClusterConfig, options: argparse.Namespace, component: str) -> Path:
+    return Path(options.kubeconfig) if options.kubeconfig else config.paths.kubeconfig(component)
 
 
 async def _controller_manager(config: ClusterConfig, stop: asyncio.Event, options: argparse.Namespace) -> None:
+    from kogia.client import http, kubeconfig
+    from kogia.client.service_account import service_account_clients
     from kogia.controllers.run import start_controllers
     from kogia.main.pki import PkiPaths
 
-    client = _client(config, options, "controller-manager")
-    running = await start_controllers(client, root_ca_pem=Path(PkiPaths(config.paths.pki).ca_cert).read_bytes(), leader_elect=options.leader_elect)
+    target = kubeconfig.load(_kubeconfig(config, options, "controller-manager"))
+    client = http.from_target(target, user_agent="kube-controller-manager")
+    anonymous = http.from_target(target.without_credentials()).transport  # each controller shows a token of its own on it
+    running = await start_controllers(
+        client, root_ca_pem=Path(PkiPaths(config.paths.pki).ca_cert).read_bytes(), client_for=service_account_clients(anonymous, client),
+        leader_elect=options.leader_elect,
+    )
     await stop.wait()
     await running.close()
+    await anonymous.close()
     await client.close()
 
 
 async def _scheduler(config: ClusterConfig, stop: asyncio.Event, options: argparse.Namespace) -> None:
+    from kogia.client.http import from_kubeconfig
     from kogia.scheduler.scheduler import start_scheduler
 
-    client = _client(config, options, "scheduler")
+    client = from_kubeconfig(_kubeconfig(config, options, "scheduler"), user_agent="kube-scheduler")
     running = await start_scheduler(client)
     await stop.wait()
     await running.close()

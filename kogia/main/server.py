@@ -52,6 +52,7 @@ async def run(config: ClusterConfig, stop: asyncio.Event, *, controllers: bool =
         def client(user: UserInfo) -> RestClient:
             return RestClient(InProcTransport(server.handler, user), user_agent=user.name.rpartition(":")[2])
 
+        informers = None  # one copy of Pods and Nodes for controllers and scheduler
         if controllers:
             from kogia.controllers.context import service_account
             from kogia.controllers.run import start_controllers
@@ -61,10 +62,11 @@ async def run(config: ClusterConfig, stop: asyncio.Event, *, controllers: bool =
                 client_for=lambda name: client(controller(service_account(name))),
             )  # fmt: skip
             stack.push_async_callback(running.close)
+            informers = running.informers
         if scheduler:
             from kogia.scheduler.scheduler import start_scheduler
 
-            scheduling = await start_scheduler(client(component("kube-scheduler")))
+            scheduling = await start_scheduler(client(component("kube-scheduler")), informers=informers)
             stack.push_async_callback(scheduling.close)
         mark_ready(config, "server")
         log.info("API server listens on port %d", config.port)

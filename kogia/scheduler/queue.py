@@ -1,8 +1,10 @@
 """Which Pod is next: the active heap, those backing off, and those that nothing new could make fit.
 
 Ordered by priority, then by age. A Pod that did not fit waits in `unschedulable` until an event one of its rejecting plugins listens to;
-then it goes to `active`, or to `backoff` while its back-off (1 s doubling to 10 s, per attempt) lasts. As a safety net whatever has waited
-for five minutes is tried again. Pure but for one timer and one waiter; idle, it costs nothing. Source: kube-scheduler backend/queue.
+then it goes to `active`, behind all others while its back-off (1 s doubling to 10 s, per attempt) lasts: a scheduler with nothing else to
+do need not wait (SchedulerPopFromBackoffQ). After an error of the server's the back-off is waited out, in `backoff`. As a safety net
+whatever has waited for five minutes is tried again. Pure but for one timer and one waiter; idle, it costs nothing.
+Source: kube-scheduler backend/queue.
 """
 
 from __future__ import annotations
@@ -31,14 +33,15 @@ class QueuedPod:
     plugins: frozenset[str] = frozenset()  #: who rejected it last; empty: anything may help
     last_try: float = 0.0
     backoff_until: float = 0.0
+    errored: bool = False  #: its last try failed by an error, not by a lack of room
     gated: bool = False
 
 
 @dataclass(slots=True)
 class _Heaps:
-    """Entries are (sort key, order, uid, generation); an entry whose generation is not the Pod's current one is stale."""
+    """active: (backing off until, or 0; -priority; since; order; uid). timed: (due, order, uid). Entries of Pods that have left are stale."""
 
-    active: list[tuple[int, float, int, str]] = field(default_factory=list)
+    active: list[tuple[float, int, float, int, str]] = field(default_factory=list)
     timed: list[tuple[float, int, str]] = field(default_factory=list)
 
 
@@ -117,7 +120,7 @@ class SchedulingQueue:
         """The next Pod to schedule; it stays known (`current`) until `remove`. Cancel: safe."""
         while True:
             while self._heaps.active:
-                uid = heapq.heappop(self._heaps.active)[3]
+                uid = heapq.heappop(self._heaps.active)[4]
                 if uid in self._active:
                     self._active.discard(uid)
                     queued = self._pods[uid]
@@ -133,6 +136,7 @@ class SchedulingQueue:
         if self._pods.get(uid) is not queued:
             return
         queued.plugins = plugins
+        queued.errored = False
         queued.backoff_until = self._clock.monotonic() + _backoff_s(queued.attempts)
         self._unschedulable.add(uid)
         self._arm(queued.last_try + UNSCHEDULABLE_MAX_S, uid)
@@ -142,6 +146,7 @@ class SchedulingQueue:
         uid = queued.info.uid
         if self._pods.get(uid) is not queued:
             return
+        queued.errored = True
         queued.backoff_until = self._clock.monotonic() + _backoff_s(queued.attempts)
         self._requeue(uid, queued)
 
@@ -160,12 +165,14 @@ class SchedulingQueue:
             self._requeue(uid, queued)
 
     def _requeue(self, uid: str, queued: QueuedPod) -> None:
-        if queued.backoff_until > self._clock.monotonic():
+        backing_off = queued.backoff_until > self._clock.monotonic()
+        if backing_off and queued.errored:
             self._backoff.add(uid)
             self._arm(queued.backoff_until, uid)
             return
         self._active.add(uid)
-        heapq.heappush(self._heaps.active, (-queued.info.priority, queued.since, next(self._order), uid))
+        turn = queued.backoff_until if backing_off else 0.0
+        heapq.heappush(self._heaps.active, (turn, -queued.info.priority, queued.since, next(self._order), uid))
         self._ready.set()
 
     def _arm(self, due: float, uid: str) -> None:

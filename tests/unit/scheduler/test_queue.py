@@ -30,22 +30,38 @@ def test_priority_then_age(make_pod):
     with_queue(body)
 
 
-def test_only_events_that_may_help_bring_a_pod_back_and_only_after_its_back_off(make_pod):
+def test_only_events_that_may_help_bring_a_pod_back(make_pod):
     async def body(queue, clock):
         queue.add(make_pod("p"))
         queue.park(await queue.pop(), FIT)
         queue.move(ClusterEvent.NODE_LABELS)
         assert queue.counts()["unschedulable"] == 1
         queue.move(ClusterEvent.ASSIGNED_POD_DELETE)
-        assert queue.counts() == {"active": 0, "backoff": 1, "unschedulable": 0, "gated": 0}
-        await clock.advance(0.9)
-        assert queue.counts()["backoff"] == 1
-        await clock.advance(0.2)
-        assert queue.counts()["active"] == 1
+        assert queue.counts() == {"active": 1, "backoff": 0, "unschedulable": 0, "gated": 0}
+
+    with_queue(body)
+
+
+def test_who_backs_off_comes_after_all_others_whatever_the_priority(make_pod):
+    async def body(queue, clock):
+        queue.add(make_pod("again", priority=10))
         queue.park(await queue.pop(), FIT)
-        await clock.advance(5)
         queue.move(ClusterEvent.NODE_ADD)
-        assert queue.counts()["active"] == 1
+        queue.add(make_pod("new"))
+        assert [(await queue.pop()).info.name for _ in range(2)] == ["new", "again"]
+
+    with_queue(body)
+
+
+def test_after_an_error_the_back_off_is_waited_out(make_pod):
+    async def body(queue, clock):
+        queue.add(make_pod("p"))
+        for wait in (1, 2, 4, 8, 10, 10):
+            queue.retry(await queue.pop())
+            await clock.advance(wait - 0.1)
+            assert queue.counts()["backoff"] == 1
+            await clock.advance(0.2)
+            assert queue.counts()["active"] == 1
 
     with_queue(body)
 
