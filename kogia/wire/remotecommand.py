@@ -152,8 +152,7 @@ async def _converse(channels: Channels, opener: Opener, options: StreamOptions, 
         reader = tasks.spawn("input", _Input(channels, session, options.stdin, tasks).run())
         await _send_output(channels, session, options)
         if not channels.gone:
-            code = await session.wait()
-            await channels.finish(exit_code_status(code) if exit_status else SUCCESS)
+            await channels.finish(await _end(session, exit_status))
             await asyncio.wait({reader}, timeout=LINGER_S)
     except (OSError, TimeoutError, websocket.WebSocketError) as error:
         log.debug("stream ended early: %s", error)
@@ -162,6 +161,18 @@ async def _converse(channels: Channels, opener: Opener, options: StreamOptions, 
         if session is not None:
             await session.close()
         await channels.close()
+
+
+async def _end(session: Session, exit_status: bool) -> dict[str, Any]:
+    """The Status of a session whose output has ended; a process that could not even start is told as such."""
+    try:
+        code = await session.wait()
+    except OSError:
+        raise
+    except Exception as error:
+        log.info("the session failed: %s", error)
+        return internal_error(f"error executing command in container: {error}")
+    return exit_code_status(code) if exit_status else SUCCESS
 
 
 async def _send_output(channels: Channels, session: Session, options: StreamOptions) -> None:

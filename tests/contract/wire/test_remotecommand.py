@@ -332,3 +332,13 @@ def test_port_forward_spdy_and_tunnelled():
 
     asyncio.run(go(False))
     asyncio.run(go(True))
+
+
+@every_protocol
+def test_a_process_that_cannot_start_is_told(kind, protocol):
+    class Broken(Process):
+        async def wait(self):
+            raise ValueError("no such program")
+
+    out = converse(kind, protocol, Broken(0, [(2, b"?")]), "stdout=1&stderr=1", lambda c: None)
+    assert b"error executing command in container: no such program" in out[3]
