@@ -61,6 +61,8 @@ class JobStrategy(KindStrategy):
         labels = template.setdefault("metadata", {}).setdefault("labels", {})
         for key, value in ((OLD_UID_LABEL, uid), (UID_LABEL, uid), (OLD_NAME_LABEL, metadata.get("name")), (NAME_LABEL, metadata.get("name"))):
             labels.setdefault(key, value)
+        if not metadata.get("labels"):
+            metadata["labels"] = dict(labels)
         if spec.get("selector") is None:
             spec["selector"] = {}
         spec["selector"].setdefault("matchLabels", {}).setdefault(UID_LABEL, uid)
