@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from kogia.base.tasks import TaskOwner
 from kogia.cri.reference import InvalidReference, Reference, check_digest
 from kogia.runtime.images import platforms
 from kogia.runtime.images.content import digest_of
@@ -113,16 +114,18 @@ class Pull:
         unpacked = [asyncio.Event() for _ in chain]
         for n in set(range(len(chain))) - set(missing):
             unpacked[n].set()
+        owner = TaskOwner(f"pull/{self._progress.name}", lambda name, error: None)  # gather raises the first failure
         try:
-            async with asyncio.TaskGroup() as group:
-                for n in missing:
-                    work = self._layer(descriptors[n], diff_ids[n], chain[:n], unpacked[n - 1] if n else None, unpacked[n])
-                    group.create_task(work, name=f"pull/{self._progress.name}/layer-{n}")
-        except ExceptionGroup as failures:  # the first layer to fail ended the others
-            failure: BaseException = failures
-            while isinstance(failure, BaseExceptionGroup):
-                failure = failure.exceptions[0]
-            raise failure from None
+            await asyncio.gather(
+                *[
+                    owner.spawn(
+                        f"layer-{n}", self._layer(descriptors[n], diff_ids[n], chain[:n], unpacked[n - 1] if n else None, unpacked[n])
+                    )
+                    for n in missing
+                ]
+            )
+        finally:
+            await owner.close(timeout_s=60)
 
     async def _layer(
         self, descriptor: dict[str, Any], diff_id: str, parents: list[str], below: asyncio.Event | None, done: asyncio.Event

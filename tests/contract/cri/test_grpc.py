@@ -21,7 +21,7 @@ from kogia.cri.grpc.server import serve
 def run(body, tmp_path, **options):
     async def go():
         fake = FakeRuntime(images=("busybox",))
-        server = await serve(fake, fake, tmp_path / "cri.sock")
+        server = await serve(tmp_path / "cri.sock", fake, fake)
         client = CriClient(str(tmp_path / "cri.sock"), **options)
         try:
             async with asyncio.timeout(20):
@@ -85,7 +85,7 @@ def test_lost_and_found_again(tmp_path):
         assert error.message == (
             f'connection error: desc = "transport: Error while dialing: dial unix {tmp_path}/cri.sock: connect: no such file or directory"'
         )
-        again = await serve(fake, fake, tmp_path / "cri.sock")
+        again = await serve(tmp_path / "cri.sock", fake, fake)
         await client.version()
         await again.close()
 
@@ -96,12 +96,12 @@ def test_the_socket(tmp_path):
     async def body(fake, server, client):
         assert os.stat(tmp_path / "cri.sock").st_mode & 0o777 == 0o600
         with pytest.raises(OSError, match="address already in use"):
-            await serve(fake, fake, tmp_path / "cri.sock")
+            await serve(tmp_path / "cri.sock", fake, fake)
         (tmp_path / "file").write_text("")
         with pytest.raises(OSError, match="not a socket"):
-            await serve(fake, fake, tmp_path / "file")
+            await serve(tmp_path / "file", fake, fake)
         deep = tmp_path / ("d" * 60) / ("e" * 60) / "cri.sock"
-        long = await serve(fake, fake, deep)
+        long = await serve(deep, fake, fake)
         other = CriClient(f"unix://{deep}")
         assert (await other.version()).runtime_name == "fake"
         await other.close()
@@ -149,12 +149,12 @@ def test_a_url_works_once(tmp_path):
         sandbox = await client.run_pod_sandbox(config)
         container = await client.create_container(sandbox, t.ContainerConfig(image=t.ImageSpec(image="busybox")), config)
         await client.start_container(container)
-        url = (await client._call("RuntimeService", "Exec", container_id=container, cmd=["cat"], stdin=True, stdout=True)).url
+        url = (await client.call("RuntimeService", "Exec", container_id=container, cmd=["cat"], stdin=True, stdout=True)).url
         assert url.startswith("http://127.0.0.1:")
         session = await open_command(url)
         assert "404" in (await error_of(open_command(url))).message
         await session.close()
-        both = client._call("RuntimeService", "Exec", container_id=container, cmd=["cat"], tty=True, stdout=True, stderr=True)
+        both = client.call("RuntimeService", "Exec", container_id=container, cmd=["cat"], tty=True, stdout=True, stderr=True)
         assert (await error_of(both)).message == "tty and stderr cannot both be true"
 
     run(body, tmp_path)
