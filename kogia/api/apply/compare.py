@@ -143,7 +143,7 @@ def _pair(before: Any, after: Any, node: Node, element: str, changed: FieldSet, 
     """Two values that differ, both there."""
     before_leaf, after_leaf = is_leaf(before, node), is_leaf(after, node)
     if type(before) is not type(after) or type(after) not in (dict, list) or (before_leaf and after_leaf):
-        changed[element] = {}
+        changed[element] = added(after, node)
         if not before_leaf:
             removed[element] = {k: v for k, v in added(before, node).items() if k != "."}
         return
@@ -184,8 +184,8 @@ def _lists(before: list[Any], after: list[Any], node: Node, changed: FieldSet, r
         else:
             # named more than once before or after: owned as one thing, the item's fields are not tracked
             changed[element] = added(items[0], item_type) if len(items) == 1 else {}
-            if len(had) == 1:
-                removed[element] = added(had[0], item_type)
+            if len(had) == 1 or len(items) == 1:
+                removed[element] = added(had[0], item_type) if len(had) == 1 else {}
     for element, had in old.items():
         if element not in new:
             removed[element] = added(had[0], item_type) if len(had) == 1 else {}

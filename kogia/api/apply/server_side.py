@@ -124,7 +124,7 @@ def _update(
                 if other == key and changed:
                     known[other] = Managed({}, managed.api_version, managed.time)
             elif left != managed.fields:
-                known[other] = Managed(left, managed.api_version, now if other == key else managed.time)
+                known[other] = Managed(left, managed.api_version, managed.time)
     if changed:
         before = known.get(key)
         fields = sets.union(before.fields, changed) if before is not None else changed

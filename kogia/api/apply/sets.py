@@ -135,6 +135,8 @@ def text_of(value: Any) -> str:
     """A scalar as Go's JSON encoder writes it into a path element."""
     if type(value) is str and value.isascii() and value.isprintable() and not any(c in value for c in '"\\<>&'):
         return f'"{value}"'
+    if type(value) is float and value == int(value) and abs(value) < 1e15:
+        value = int(value)
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     for char, escaped in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029")):
         text = text.replace(char, escaped)

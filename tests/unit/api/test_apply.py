@@ -290,7 +290,7 @@ def test_subresource_appliers_are_separate(deployments: ResourceInfo) -> None:
 
 
 def test_keys_are_written_as_go_writes_them() -> None:
-    assert sets.text_of("a") == '"a"' and sets.text_of('a"<') == '"a\\"\\u003c"' and sets.text_of(5) == "5" and sets.text_of(True) == "true"
+    assert sets.text_of("a") == '"a"' and sets.text_of('a"<') == '"a\\"\\u003c"' and sets.text_of(5) == sets.text_of(5.0) == "5" and sets.text_of(True) == "true"
     assert sets.element_text('k:{"name":"c","port":5}') == '[name="c",port=5]' and sets.element_text('v:"x"') == '[="x"]' and sets.element_text("f:a.b/c") == ".a.b/c"
 
 
