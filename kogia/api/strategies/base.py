@@ -33,6 +33,7 @@ class KindStrategy:
     drops_status_on_create = True
     has_generation = False  #: whether metadata.generation counts changes of the specification
     status_keeps_labels = False  #: whether a status write leaves labels as they were
+    status_subresources: frozenset[str] = frozenset()  #: further subresources whose writes reach the status, by way of `on_update`
     field_labels: frozenset[str] = frozenset()  #: field labels beside metadata.name and metadata.namespace
 
     #: how the kind's names must look; called with the bare name (also with what a generateName will look like)
@@ -68,7 +69,7 @@ class KindStrategy:
                     keep(obj, old, key)
             if self.status_keeps_labels:
                 keep(metadata, before, "labels")
-        elif self.has_status:
+        elif self.has_status and subresource not in self.status_subresources:
             keep(obj, old, "status")
         self.on_update(obj, old, subresource)
         if self.has_generation and subresource not in _NO_GENERATION and self.counts_as_change(obj, old):

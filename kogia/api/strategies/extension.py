@@ -26,6 +26,7 @@ class CertificateSigningRequestStrategy(KindStrategy):
     """The specification never changes; `approval` writes conditions, `status` writes the certificate."""
 
     field_labels = frozenset(("spec.signerName",))
+    status_subresources = frozenset(("approval",))
 
     def on_update(self, obj: Obj, old: Obj, subresource: str) -> None:
         if subresource == "approval":
