@@ -25,7 +25,7 @@ from kogia.api.status import StatusError, bad_request, unsupported_media_type
 MAX_DEPTH = 200
 _JSON_TYPES = ("application/json", "", "*/*", "application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json")
 _YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml", "application/apply-patch+yaml")
-SUPPORTED = ("application/json", "application/yaml")
+SUPPORTED = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
 
 
 def decode(body: bytes, content_type: str, *, strict: bool = False) -> tuple[Any, list[str]]:
@@ -50,6 +50,10 @@ def decode(body: bytes, content_type: str, *, strict: bool = False) -> tuple[Any
             return load(body, strict=strict, max_depth=MAX_DEPTH)
         except YamlError as error:
             raise bad_request(f"error converting YAML to JSON: {error}" if body else "couldn't get version/kind") from None
+    if media == "application/vnd.kubernetes.protobuf":
+        from kogia.api import protobuf
+
+        return protobuf.decode(body), []
     raise unsupported_media_type(SUPPORTED)
 
 

@@ -1,7 +1,7 @@
 """`/openapi/v2` and `/openapi/v3`: the published definitions with the paths this server serves; made on first demand, kept compressed.
 
-kubectl reads v3 for `explain` and validation (its index carries a hash per document, which clients cache by). v2 is there as JSON; the
-protobuf form of v2 is refused with 406. Each document is built, encoded, compressed and dropped: only the compressed bytes stay.
+kubectl reads v3 for `explain` and validation (its index carries a hash per document, which clients cache by). v2 is there as JSON and,
+for kubectl up to 1.28, as protobuf (`openapi_proto`). Each document is built, encoded, compressed and dropped: only the compressed bytes stay.
 Source: kube-openapi pkg/handler3, pkg/builder3.
 """
 
@@ -18,6 +18,7 @@ from kogia.api.openapi import V2_REF, V3_REF, openapi_v2, openapi_v3
 from kogia.api.resources import ResourceTable
 from kogia.api.schema import META, definition_for
 from kogia.api.status import not_acceptable
+from kogia.apiserver.endpoints import openapi_proto
 from kogia.wire.messages import Request, Response
 
 Obj = dict[str, Any]
@@ -247,7 +248,8 @@ class OpenApi:
         if found is None:
             import orjson
 
-            body = orjson.dumps(build())
+            made = build()
+            body = made if isinstance(made, bytes) else orjson.dumps(made)
             found = self._compressed[key] = (gzip.compress(body, 5, mtime=0), '"' + hashlib.sha256(body).hexdigest().upper() + '"')
         return found
 
@@ -265,8 +267,11 @@ class OpenApi:
         return _send(request, compressed, etag, headers)
 
     def _v2(self, request: Request) -> Response:
+        if "com.github.proto-openapi.spec.v2" in request.headers.get("accept", ""):
+            compressed, etag = self._kept("v2 protobuf", lambda: openapi_proto.encode(document_v2(self._table)))
+            return _send(request, compressed, etag, [("Vary", "Accept")], openapi_proto.MEDIA_TYPE)
         if _only_protobuf(request):
-            raise not_acceptable(("application/json",))
+            raise not_acceptable(("application/json", openapi_proto.MEDIA_TYPE))
         compressed, etag = self._kept("v2", lambda: document_v2(self._table))
         return _send(request, compressed, etag, [("Vary", "Accept")])
 
@@ -276,10 +281,10 @@ def _only_protobuf(request: Request) -> bool:
     return bool(accept) and not any(c.partition(";")[0].strip() in ("application/json", "*/*", "application/*", "*") for c in accept.split(","))
 
 
-def _send(request: Request, compressed: bytes, etag: str, headers: list[tuple[str, str]]) -> Response:
+def _send(request: Request, compressed: bytes, etag: str, headers: list[tuple[str, str]], content_type: str = "application/json") -> Response:
     headers = [*headers, ("Etag", etag)]
     if request.headers.get("if-none-match") in (etag, etag.strip('"')):
         return Response(304, headers)
     if "gzip" in request.headers.get("accept-encoding", ""):
-        return Response(200, [*headers, ("Content-Encoding", "gzip")], compressed)
-    return Response(200, headers, gzip.decompress(compressed))
+        return Response(200, [*headers, ("Content-Encoding", "gzip")], compressed, content_type)
+    return Response(200, headers, gzip.decompress(compressed), content_type)
