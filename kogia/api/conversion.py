@@ -105,7 +105,8 @@ def _metric_to_v1(metric: Obj, *, current: bool) -> Obj:
 
 def _metric_to_v2(metric: Obj, *, current: bool) -> Obj:
     source = _source_name(metric.get("type") or "")
-    flat, deep = metric.get(source) or {}, {}
+    flat = metric.get(source) or {}
+    deep: Obj = {}
     for path, name in _names(source, current=current).items():
         if flat.get(name) is not None:
             place = deep
