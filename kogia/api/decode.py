@@ -16,13 +16,12 @@ import orjson
 
 from kogia.api import schema
 from kogia.api.checks import recogniser
+from kogia.api.jsoncopy import MAX_DEPTH, too_deep
 from kogia.api.kinds import Obj, ResourceInfo
 from kogia.api.pruning import prune
 from kogia.api.schema import Node, Shape
 from kogia.api.status import StatusError, bad_request, unsupported_media_type
 
-#: nesting beyond this is refused; far above any real object, far below Python's stack
-MAX_DEPTH = 200
 _JSON_TYPES = ("application/json", "", "*/*", "application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json")
 _YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml", "application/apply-patch+yaml")
 SUPPORTED = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
@@ -109,7 +108,7 @@ def _decode_json(body: bytes, strict: bool) -> tuple[Any, list[str]]:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise bad_request("couldn't get version/kind; json parse error: " + _go_json_error(body, error)) from None
-    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _depth_exceeds(value, MAX_DEPTH):
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and too_deep(value):
         raise bad_request("couldn't get version/kind; json parse error: exceeded max depth")
     return value, _json_duplicates(body) if strict else []
 
@@ -125,17 +124,6 @@ def _go_json_error(body: bytes, error: orjson.JSONDecodeError) -> str:
     if "key" in error.msg:
         return f"invalid character '{shown}' looking for beginning of object key string"
     return f"invalid character '{shown}' looking for beginning of value"
-
-
-def _depth_exceeds(value: Any, limit: int) -> bool:
-    level = [value] if isinstance(value, (dict, list)) else []
-    for _ in range(limit):
-        level = [
-            child for item in level for child in (item.values() if isinstance(item, dict) else item) if isinstance(child, (dict, list))
-        ]
-        if not level:
-            return False
-    return True
 
 
 class _Pairs(list):  # type: ignore[type-arg]

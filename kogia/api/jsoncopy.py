@@ -1,10 +1,13 @@
-"""Copies of plain JSON values: what every caller uses that wants to change an object another may hold."""
+"""Copies of plain JSON values: what every caller uses that wants to change an object another may hold; and how deep they may nest."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import orjson
+
+#: nesting beyond this is refused wherever values come in; far above any real object, far below Python's stack and the encoder's 254
+MAX_DEPTH = 200
 
 
 def deep_copy(value: Any) -> Any:
@@ -18,6 +21,18 @@ def deep_copy(value: Any) -> Any:
         return orjson.loads(orjson.dumps(value))
     except TypeError:
         return _walk(value)
+
+
+def too_deep(value: Any, limit: int = MAX_DEPTH) -> bool:
+    """Whether dicts and lists nest more than `limit` levels; walks level by level, so it cannot overflow itself."""
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(limit):
+        level = [
+            child for item in level for child in (item.values() if isinstance(item, dict) else item) if isinstance(child, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _walk(value: Any) -> Any:

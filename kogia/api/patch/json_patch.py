@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Any, NoReturn
 
-from kogia.api.jsoncopy import deep_copy
+from kogia.api.jsoncopy import deep_copy, too_deep
 from kogia.api.kinds import Obj
 from kogia.api.status import StatusError, bad_request, status_error
 
@@ -38,9 +38,13 @@ def json_patch(doc: Obj, ops: Any) -> Obj:
     if len(ops) > MAX_OPERATIONS:
         message = f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(ops)}"
         raise status_error(413, "RequestEntityTooLarge", message)
+    if too_deep(ops):
+        raise bad_request("error decoding patch: exceeded max depth")
     run = _Run(deep_copy(doc))
     for op in ops:
         run.apply(op)
+    if too_deep(run.doc):
+        raise _unprocessable("the patched document exceeds the max depth")
     if not isinstance(run.doc, dict):
         raise bad_request("the patched document is not an object")
     return run.doc

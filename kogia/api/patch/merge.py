@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kogia.api.jsoncopy import deep_copy
+from kogia.api.jsoncopy import deep_copy, too_deep
 from kogia.api.kinds import Obj
 from kogia.api.status import bad_request
 
@@ -18,6 +18,8 @@ def merge_patch(doc: Obj, patch: Any) -> Obj:
     if not isinstance(patch, dict):
         raise bad_request("error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}"
                           if isinstance(patch, list) else "Invalid JSON Patch")
+    if too_deep(patch):
+        raise bad_request("error decoding patch: exceeded max depth")
     merged: Obj = _merge(doc, patch)
     return merged
 

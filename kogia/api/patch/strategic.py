@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from kogia.api import schema
-from kogia.api.jsoncopy import deep_copy
+from kogia.api.jsoncopy import deep_copy, too_deep
 from kogia.api.kinds import Obj, ResourceInfo
 from kogia.api.schema import Node, Shape
 from kogia.api.status import StatusError, bad_request, status_error, unsupported_media_type
@@ -41,6 +41,8 @@ def merge_typed(doc: Obj, patch: Any, node: Node) -> Obj:
     """The same with the type given as a schema `Node` (subresource bodies, tests). Errors: 400 BadRequest."""
     if not isinstance(patch, dict):
         raise bad_request("Invalid JSON Patch")
+    if too_deep(patch):
+        raise bad_request("error decoding patch: exceeded max depth")
     return _merge_map(deep_copy(doc), patch, node)
 
 

@@ -198,3 +198,20 @@ def test_without_an_order_the_patch_s_own_order_counts(pods: ResourceInfo, live:
     doc = {"spec": {"containers": [{"name": n} for n in live]}}
     after = strategic_merge(doc, {"spec": {"containers": [{"name": n} for n in patch]}}, pods)
     assert "".join(c["name"] for c in after["spec"]["containers"]) == result
+
+
+def _nested(levels: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+def test_depth_is_bounded(pods: ResourceInfo) -> None:
+    for apply_patch in (lambda: merge_patch({}, _nested(900)), lambda: strategic_merge({}, _nested(900), pods),
+                        lambda: json_patch({}, [{"op": "add", "path": "/a", "value": _nested(900)}]),
+                        lambda: json_patch({}, [{"op": "add", "path": "/a" * n, "value": {}} for n in range(1, 300)])):
+        with pytest.raises(StatusError) as caught:
+            apply_patch()
+        assert caught.value.code in (400, 422)
+    assert merge_patch({}, _nested(100)) == _nested(100)
