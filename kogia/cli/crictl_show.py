@@ -20,6 +20,7 @@ from kogia.cri.errors import Code, CriError
 
 if TYPE_CHECKING:
     from kogia.cri.grpc.client import CriClient
+    from kogia.cri.interface import ImageService
 
 TRUNCATED = 13
 TIMES = ("createdAt", "startedAt", "finishedAt")
@@ -147,7 +148,7 @@ async def pods(client: CriClient, options: argparse.Namespace) -> None:
         print(table(rows))
 
 
-async def images(client: CriClient, options: argparse.Namespace) -> None:
+async def images(client: ImageService, options: argparse.Namespace) -> None:
     from kogia.cri.grpc.descriptors import message
 
     found = sorted(await client.list_images(options.repository), key=lambda i: (i.repo_tags or i.repo_digests or [i.id])[0])

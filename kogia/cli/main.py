@@ -29,7 +29,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "wait": ("kogia.cli.wait", "Wait for a specific condition on one or many resources"),
     "config": ("kogia.cli.config", "Modify kubeconfig files: current-context, get-contexts, use-context"),
     "crictl": ("kogia.cli.crictl", "Look at this node's containers through CRI, as crictl does"),
-    "image": ("kogia.cli.image", "Images on this node: pull, import, ls, rm, build-rootfs"),
 }
 
 
@@ -66,7 +65,7 @@ def main(argv: Sequence[str]) -> int:
         return 1
     module = importlib.import_module(COMMANDS[name][0])
     try:
-        if hasattr(module, "main"):  # crictl and image bring their own parser
+        if hasattr(module, "main"):  # crictl brings its own parser
             return int(module.main(list(argv[1:])) or 0)
         parser = Parser(prog=f"kogia {name}", description=COMMANDS[name][1], allow_abbrev=False)
         add_connection_options(parser)

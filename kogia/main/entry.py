@@ -17,6 +17,7 @@ NODE_COMMANDS: dict[str, str] = {
     "reset": "Remove the cluster and every trace of it from this machine",
     "kubeconfig": "Print the admin kubeconfig",
     "doctor": "Check what this machine offers",
+    "image": "Images on this node: pull, import, ls, rm, build-rootfs",
 }
 COMPONENTS: dict[str, str] = {
     "server": "API server, controllers and scheduler in one process",
@@ -50,6 +51,8 @@ def _node_command(words: list[str]) -> Callable[[list[str]], int] | None:
     name = words[0]
     if name in COMPONENTS:
         return _component
+    if name == "image":
+        return _image
     if name in NODE_COMMANDS:
         return _local
     if name == "logs" and _is_own_logs(words[1:]):
@@ -136,6 +139,12 @@ def _dispatch(name: str, options: argparse.Namespace) -> int:
         return 0
     actions = {"up": up.up, "down": up.down, "status": up.status, "logs": up.own_logs}
     return actions[name](options)
+
+
+def _image(words: list[str]) -> int:
+    from kogia.main import image
+
+    return image.run(words[1:])
 
 
 def _component(words: list[str]) -> int:

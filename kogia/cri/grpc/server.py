@@ -76,7 +76,7 @@ class CriServer:
         self.path.unlink(missing_ok=True)
 
 
-async def serve(path: str | Path, runtime: RuntimeService, images: ImageService) -> CriServer:
+async def serve(runtime: RuntimeService, images: ImageService, path: str | Path) -> CriServer:
     """Listen on the unix socket `path`, mode 0600. Errors: OSError; `address already in use` when another process serves there."""
     server = CriServer(runtime, images, Path(path))
     await server._listen()

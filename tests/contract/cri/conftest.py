@@ -18,7 +18,7 @@ async def over_grpc(fake, folder):
     from kogia.cri.grpc.client import CriClient
     from kogia.cri.grpc.server import serve
 
-    server = await serve(folder / "cri.sock", fake, fake)
+    server = await serve(fake, fake, folder / "cri.sock")
     client = CriClient(f"unix://{folder}/cri.sock", timeout_s=10, long_s=10)
     try:
         yield client

@@ -21,7 +21,7 @@ from kogia.cri.grpc.server import serve
 def run(body, tmp_path, **options):
     async def go():
         fake = FakeRuntime(images=("busybox",))
-        server = await serve(tmp_path / "cri.sock", fake, fake)
+        server = await serve(fake, fake, tmp_path / "cri.sock")
         client = CriClient(str(tmp_path / "cri.sock"), **options)
         try:
             async with asyncio.timeout(20):
@@ -85,7 +85,7 @@ def test_lost_and_found_again(tmp_path):
         assert error.message == (
             f'connection error: desc = "transport: Error while dialing: dial unix {tmp_path}/cri.sock: connect: no such file or directory"'
         )
-        again = await serve(tmp_path / "cri.sock", fake, fake)
+        again = await serve(fake, fake, tmp_path / "cri.sock")
         await client.version()
         await again.close()
 
@@ -96,12 +96,12 @@ def test_the_socket(tmp_path):
     async def body(fake, server, client):
         assert os.stat(tmp_path / "cri.sock").st_mode & 0o777 == 0o600
         with pytest.raises(OSError, match="address already in use"):
-            await serve(tmp_path / "cri.sock", fake, fake)
+            await serve(fake, fake, tmp_path / "cri.sock")
         (tmp_path / "file").write_text("")
         with pytest.raises(OSError, match="not a socket"):
-            await serve(tmp_path / "file", fake, fake)
+            await serve(fake, fake, tmp_path / "file")
         deep = tmp_path / ("d" * 60) / ("e" * 60) / "cri.sock"
-        long = await serve(deep, fake, fake)
+        long = await serve(fake, fake, deep)
         other = CriClient(f"unix://{deep}")
         assert (await other.version()).runtime_name == "fake"
         await other.close()

@@ -50,7 +50,7 @@ def node(tmp_path):
             return sandbox, made
 
     node = Node()
-    server = node.call(serve(tmp_path / "cri.sock", node.fake, node.fake))
+    server = node.call(serve(node.fake, node.fake, tmp_path / "cri.sock"))
     yield node
     node.call(server.close())
     loop.call_soon_threadsafe(loop.stop)
