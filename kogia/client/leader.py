@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import socket
+import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -35,6 +37,11 @@ class LeaderConfig:
     renew_deadline_s: float = 10.0
     retry_period_s: float = 2.0
     release_on_close: bool = True
+
+
+def new_identity() -> str:
+    """Never the same twice, also within one process: a host's name and a random part, as Kubernetes' components call themselves."""
+    return f"{socket.gethostname()}_{uuid.uuid4()}"
 
 
 class LeaderElector:

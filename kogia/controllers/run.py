@@ -5,15 +5,13 @@ They share informers (one watch per kind) and a loop, nothing else; each acts un
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Callable
 
 from kogia.base.clock import Clock, RealClock
 from kogia.client.controller import Controller
 from kogia.client.informer import Informers
 from kogia.client.interface import Client
-from kogia.client.leader import LeaderConfig, LeaderElector
+from kogia.client.leader import LeaderConfig, LeaderElector, new_identity
 from kogia.controllers.context import ControllerContext
 from kogia.controllers.namespace import namespace_controller
 from kogia.controllers.nodelifecycle import node_lifecycle_controller
@@ -89,7 +87,7 @@ async def start_controllers(
     """
     controllers = Controllers(client, client_for or (lambda name: client), root_ca_pem, informers, clock or RealClock())
     if leader_elect:
-        await controllers.elect(f"{socket.gethostname()}_{os.getpid()}")
+        await controllers.elect(new_identity())
     else:
         await controllers.begin()
     return controllers

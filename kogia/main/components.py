@@ -66,7 +66,7 @@ async def _scheduler(config: ClusterConfig, stop: asyncio.Event, options: argpar
     from kogia.scheduler.scheduler import start_scheduler
 
     client = from_kubeconfig(_kubeconfig(config, options, "scheduler"), user_agent="kube-scheduler")
-    running = await start_scheduler(client)
+    running = await start_scheduler(client, leader_elect=options.leader_elect)
     await stop.wait()
     await running.close()
     await client.close()

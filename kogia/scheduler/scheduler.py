@@ -19,6 +19,7 @@ from kogia.base.tasks import TaskOwner
 from kogia.client.events import EventRecorder
 from kogia.client.informer import Informers
 from kogia.client.interface import Client, Obj, Resource
+from kogia.client.leader import LeaderConfig, LeaderElector, new_identity
 from kogia.scheduler import core
 from kogia.scheduler.framework import ClusterEvent, Plugins
 from kogia.scheduler.plugins import default_profile
@@ -230,8 +231,40 @@ def node_event(old: Obj | None, new: Obj) -> ClusterEvent:
     return event
 
 
-async def start_scheduler(client: Client, *, informers: Informers | None = None, clock: Clock | None = None) -> Scheduler:
+class ElectedScheduler:
+    """Schedules only while this process holds the Lease `kube-scheduler`; starts from scratch each time it wins it."""
+
+    def __init__(self, client: Client, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._current: Scheduler | None = None
+        config = LeaderConfig("kube-scheduler", new_identity())
+        self._elector = LeaderElector(client, config, self._begin, self._end, clock)
+
+    def start(self) -> None:
+        self._elector.start()
+
+    async def _begin(self) -> None:
+        self._current = Scheduler(self._client, clock=self._clock)
+        self._current.start()
+
+    async def _end(self) -> None:
+        if self._current is not None:
+            await self._current.close()
+            self._current = None
+
+    async def close(self) -> None:
+        await self._elector.close()
+
+
+async def start_scheduler(
+    client: Client, *, informers: Informers | None = None, leader_elect: bool = False, clock: Clock | None = None,
+) -> Scheduler | ElectedScheduler:
     """Begin scheduling; returns at once. `client` should act as system:kube-scheduler. `close` ends it."""
+    if leader_elect:
+        elected = ElectedScheduler(client, clock or RealClock())
+        elected.start()
+        return elected
     scheduler = Scheduler(client, informers=informers, clock=clock)
     scheduler.start()
     return scheduler

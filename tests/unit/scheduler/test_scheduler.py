@@ -134,6 +134,25 @@ def test_a_burst_never_overcommits(make_node, make_pod):
     running(body)
 
 
+def test_of_two_schedulers_one_leads_and_the_other_follows(make_node, make_pod):
+    async def main():
+        clock = FakeClock()
+        api = FakeApi(clock)
+        first = await start_scheduler(api.client(), leader_elect=True, clock=clock)
+        await clock.advance(1)
+        second = await start_scheduler(api.client(), leader_elect=True, clock=clock)
+        await clock.advance(5)
+        assert api.watches == 2  # one of them watches Nodes and Pods
+        await first.close()
+        api.put(make_node("n"))
+        api.put(make_pod("p"))
+        await clock.advance(5)
+        await until(lambda: node_of(api, "p") == "n")
+        await second.close()
+
+    asyncio.run(main())
+
+
 def test_heartbeats_are_no_event(make_node):
     old = make_node("n")
     assert node_event(old, {**old, "status": {**old["status"], "conditions": [{"type": "Ready"}]}}) == ClusterEvent(0)
