@@ -111,6 +111,14 @@ async def ps(client: CriClient, options: argparse.Namespace) -> None:
         _ids([c.id for c in containers])
     elif options.output != "table":
         await _dump_list(containers, "Container", "containers", options.output, message)
+    elif options.verbose:
+        for c in containers:
+            pod = pods.get(c.pod_sandbox_id, nobody)
+            meta = c.metadata
+            full = f"k8s_{meta.name}_{pod.name}_{pod.namespace}_{pod.uid}_{meta.attempt}"
+            head = [("ID", c.id), ("PodID", c.pod_sandbox_id), ("Namespace", pod.namespace), ("Name", meta.name), ("Attempt", str(meta.attempt))]
+            state = c.state.name.removeprefix("CONTAINER_").capitalize()
+            _verbose([*head, ("FullName", full), ("State", state), ("Created", ago(c.created_at))], c.labels, c.annotations)
     else:
         rows = [["CONTAINER", "IMAGE", "CREATED", "STATE", "NAME", "ATTEMPT", "POD ID", "POD", "NAMESPACE"]]
         for c in containers:
@@ -136,6 +144,13 @@ async def pods(client: CriClient, options: argparse.Namespace) -> None:
         _ids([p.id for p in found])
     elif options.output != "table":
         await _dump_list(found, "PodSandbox", "items", options.output, message)
+    elif options.verbose:
+        for p in found:
+            meta = p.metadata
+            full = f"k8s_POD_{meta.name}_{meta.namespace}_{meta.uid}_{meta.attempt}"
+            head = [("ID", p.id), ("Name", meta.name), ("UID", meta.uid), ("Namespace", meta.namespace), ("Attempt", str(meta.attempt))]
+            state = "Ready" if p.state == t.PodSandboxState.SANDBOX_READY else "NotReady"
+            _verbose([*head, ("FullName", full), ("Status", state), ("Created", ago(p.created_at))], p.labels, p.annotations)
     else:
         rows = [["POD ID", "CREATED", "STATE", "NAME", "NAMESPACE", "ATTEMPT", "RUNTIME"]]
         for p in found:
@@ -156,6 +171,11 @@ async def images(client: ImageService, options: argparse.Namespace) -> None:
         _ids([i.id for i in found])
     elif options.output != "table":
         await _dump_list(found, "Image", "images", options.output, message)
+    elif options.verbose:
+        for image in found:
+            names = [("RepoTags", tag) for tag in image.repo_tags] + [("RepoDigests", digest) for digest in image.repo_digests]
+            user = image.username or (str(image.uid.value) if image.uid else "")
+            _verbose([("ID", image.id), *names, ("Size", human_size(image.size)), *([("User", user)] if user else [])], {}, {})
     else:
         rows = [["IMAGE", "TAG", *(["DIGEST"] if options.digests else []), "IMAGE ID", "SIZE"]]
         for image in found:
@@ -192,6 +212,18 @@ async def stats(client: CriClient, options: argparse.Namespace) -> None:
             human_size(s.writable_layer_used_bytes), str(s.writable_layer_inodes_used),
         ])  # fmt: skip
     print(table(rows))
+
+
+def _verbose(head: Sequence[tuple[str, str]], labels: dict[str, str], annotations: dict[str, str]) -> None:
+    """One object as a block of lines, ended by an empty one."""
+    for key, value in head:
+        print(f"{key}: {value}")
+    for title, pairs in (("Labels", labels), ("Annotations", annotations)):
+        if pairs:
+            print(f"{title}:")
+            for key in sorted(pairs):
+                print(f"\t{key} -> {pairs[key]}")
+    print()
 
 
 def _state(text: str, states: dict[str, int]) -> int:

@@ -27,6 +27,7 @@ from kogia.runtime import (
     sandbox_stop,
     spec,
     stats,
+    verbose,
 )
 from kogia.runtime.config import RuntimeConfig
 from kogia.runtime.context import Context, ImageSource, inspect_machine
@@ -153,6 +154,10 @@ class EmbeddedRuntime:
         wanted = [r for r in self.ctx.records.containers.values() if queries.stats_matches(r, filter)]
         self._layers.forget_all_but(set(self.ctx.records.containers))
         return await self.ctx.in_thread(lambda: [stats.of(self.ctx, r, self._layers) for r in wanted])
+
+    async def verbose_info(self, identity: str) -> dict[str, str]:
+        """What `crictl inspect` shows beyond the status: {key: JSON text}. Errors: CriError NOT_FOUND."""
+        return await asyncio.get_running_loop().run_in_executor(self.ctx.executor, verbose.info, self.ctx.records, identity)
 
     def container_events(self) -> AsyncIterator[t.ContainerEvent]:
         return self.ctx.events.subscribe()

@@ -75,6 +75,10 @@ def test_ps_and_pods(node):
     listed = json.loads(node("ps", "-o", "json").stdout)["containers"]
     assert [(c["id"], c["podSandboxId"], c["state"]) for c in listed] == [(container, sandbox, "CONTAINER_RUNNING")]
     assert node("pods", "--label", "app=db", "-q").stdout.split() == [other_sandbox]
+    assert "FullName: k8s_main_web_default_uid-web_2\nState: Running\n" in node("ps", "-v").stdout
+    shown = node("pods", "-v", "--name", "web").stdout
+    assert shown.startswith(f"ID: {sandbox}\nName: web\nUID: uid-web\n") and "FullName: k8s_POD_web_default_uid-web_0\n" in shown
+    assert "Labels:\n\tapp -> web\n" in shown
     header, *rows = node("pods").stdout.splitlines()
     assert header.split() == ["POD", "ID", "CREATED", "STATE", "NAME", "NAMESPACE", "ATTEMPT", "RUNTIME"]
     assert len(rows) == 2 and " Ready " in rows[0] and rows[0].endswith("(default)")
