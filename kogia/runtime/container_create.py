@@ -22,6 +22,7 @@ from kogia.cri.errors import Code, CriError, not_found
 from kogia.runtime import mounts, seccomp, spec, users
 from kogia.runtime.context import Context, ImageInfo
 from kogia.runtime.sandbox_run import namespace_options
+from kogia.runtime.seccomp_cache import ANNOTATION
 from kogia.runtime.state import ContainerRecord, SandboxRecord, is_alive, write_atomically
 
 
@@ -131,6 +132,7 @@ def _inputs(
         strict=security.supplemental_groups_policy == t.SupplementalGroupsPolicy.Strict,
     )
     allowed = ctx.machine.capabilities
+    profile = _seccomp(ctx, security, frozenset(spec.capability_names(security, allowed)))
     directory = ctx.config.sandboxes_dir / sandbox.id
     host_net = namespace_options(sandbox.config).network == t.NamespaceMode.NODE
     return spec.SpecInput(
@@ -148,7 +150,7 @@ def _inputs(
         resolv_conf=_if_there(directory / "resolv.conf"),
         hostname_file="/etc/hostname" if host_net and os.path.exists("/etc/hostname") else _if_there(directory / "hostname"),
         shm_dir=_if_there(directory / "shm") or "/dev/shm",
-        seccomp=_seccomp(ctx, security, frozenset(spec.capability_names(security, allowed))),
+        seccomp=profile,
         allowed_capabilities=allowed,
         oom_score_floor=ctx.machine.oom_score_floor,
         cgroup_v2=ctx.machine.layout.is_v2,
@@ -162,6 +164,7 @@ def _inputs(
             "io.kubernetes.cri.sandbox-name": sandbox.config.metadata.name,
             "io.kubernetes.cri.sandbox-namespace": sandbox.config.metadata.namespace,
             "io.kubernetes.cri.sandbox-uid": sandbox.config.metadata.uid,
+            **_compiled_seccomp(ctx, record, profile),
         },
         image_mounts=image_mounts,
     )
@@ -196,6 +199,19 @@ def _seccomp(ctx: Context, security: t.LinuxContainerSecurityContext, caps: froz
             raise CriError(Code.INVALID_ARGUMENT, f"failed to load seccomp profile {path}: no such file")
         return seccomp.resolve(loaded, caps)
     return seccomp.resolved_default(ctx.config.seccomp_profile, caps)
+
+
+def _compiled_seccomp(ctx: Context, record: ContainerRecord, profile: dict[str, Any] | None) -> dict[str, str]:
+    """The annotation that spares crun the compiling; without one yet, the container is noted to learn it from."""
+    runtime = ctx.oci.get(record.handler)
+    if profile is None or not runtime.is_crun:
+        return {}
+    key = ctx.seccomp.key(profile, runtime.program)
+    compiled = ctx.seccomp.annotation(key)
+    if not compiled:
+        ctx.seccomp_keys[record.id] = key
+        return {}
+    return {ANNOTATION: compiled}
 
 
 def _devices(config: t.ContainerConfig, privileged: bool) -> list[dict[str, Any]]:

@@ -40,15 +40,18 @@ async def _start_locked(ctx: Context, record: ContainerRecord) -> None:
         record.pid, record.conmon_pid = await conmon.start(_launch(ctx, record))
         record.pid_started = process_started(record.pid)
         record.conmon_started = process_started(record.conmon_pid)
+        if (key := ctx.seccomp_keys.pop(record.id, "")) and runtime.is_crun:
+            ctx.seccomp.learn(key, runtime.root / record.id / "seccomp.bpf")
+        record.started_at = time.time_ns()  # before: what is short-lived may have ended when `start` returns
         await runtime.start(record.id)
     except CriError as error:
+        record.started_at = 0
         await asyncio.shield(_failed(ctx, record, error.message))
         raise
     except (Exception, asyncio.CancelledError):
         await asyncio.shield(_failed(ctx, record, "the start was interrupted"))
         raise
     record.starting = False
-    record.started_at = time.time_ns()
     record.state = t.ContainerState.CONTAINER_RUNNING
     ctx.exited.setdefault(record.id, asyncio.Event())
     ctx.records.save_container(record)
@@ -109,7 +112,7 @@ def finish(ctx: Context, record: ContainerRecord, code: int, finished_at: int, r
     record.state = t.ContainerState.CONTAINER_EXITED
     record.starting = False
     record.exit_code, record.reason, record.message = code, reason, message
-    record.finished_at = finished_at
+    record.finished_at = max(finished_at, record.started_at)  # file times are as coarse as the kernel's tick
     ctx.records.save_container(record)
     ctx.exited.setdefault(record.id, asyncio.Event()).set()
     cgroups.kill_all(ctx.machine.layout, record.cgroup)

@@ -18,10 +18,13 @@ from kogia.base.tasks import TaskOwner
 from kogia.cri import types as t
 from kogia.cri.errors import not_found
 from kogia.runtime.cgroups import Layout
+from kogia.runtime.cni import Cni
 from kogia.runtime.config import RuntimeConfig
 from kogia.runtime.events import EventHub
+from kogia.runtime.hostports import HostPorts
 from kogia.runtime.network_default import DefaultNetwork
 from kogia.runtime.oci import OciRuntimes
+from kogia.runtime.seccomp_cache import SeccompCache
 from kogia.runtime.state import ContainerRecord, Records, SandboxRecord
 
 T = TypeVar("T")
@@ -68,10 +71,14 @@ class Context:
     images: ImageSource
     machine: Machine
     network: DefaultNetwork
+    hostports: HostPorts
+    cni: Cni
     oci: OciRuntimes
     events: EventHub
     tasks: TaskOwner
     starts: asyncio.Semaphore
+    seccomp: SeccompCache
+    seccomp_keys: dict[str, str] = field(default_factory=dict)  # containers whose compiled filter is still to be learnt
     exited: dict[str, asyncio.Event] = field(default_factory=dict)
     locks: dict[str, asyncio.Lock] = field(default_factory=dict)
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from kogia.base.tasks import TaskOwner
 from kogia.cri.errors import Code, CriError
 from kogia.runtime import namespaces, nft
+from kogia.runtime.cni import default_conflist
 from kogia.runtime.config import RuntimeConfig
 from kogia.runtime.ipam import HostLocal
 from kogia.runtime.namespaces import NamespaceSet
@@ -72,6 +73,10 @@ class DefaultNetwork:
         self._bridge_index = socket.if_nametoindex(self._config.bridge)
         self._netlink.add_address(self._bridge_index, self._ipam.gateway, self._ipam.network.prefixlen)
         self._netlink.set_up(self._bridge_index)
+        conflist = default_conflist(
+            self._config.name, self._config.bridge, self._config.pod_cidr, self._config.cni_dir / "networks", self._config.mtu
+        )
+        (self._config.cni_dir / "10-kogia.conflist").write_text(conflist)
         settings = {
             "/proc/sys/net/ipv4/ip_forward": "1",
             f"/proc/sys/net/ipv4/conf/{self._config.bridge}/route_localnet": "1",

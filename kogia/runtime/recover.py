@@ -35,6 +35,10 @@ async def recover(ctx: Context) -> set[str]:
             await _recover_container(ctx, record)
     for sandbox in ctx.records.sandboxes.values():
         await ctx.in_thread(_recover_sandbox, ctx, sandbox)
+    for sandbox_id, attachment in ctx.cni.attached().items():
+        known = ctx.records.sandboxes.get(sandbox_id)
+        if known is None or not known.namespaces_id:
+            await ctx.cni.delete(attachment, quiet=True)
     in_use = {s.namespaces_id for s in ctx.records.sandboxes.values() if s.namespaces_id}
     await ctx.in_thread(_remove_namespaces, ctx.config.namespaces_dir, in_use)
     for name in _exit_files(ctx.config.exits_dir):

@@ -46,7 +46,7 @@ async def reset(config: RuntimeConfig) -> None:
         if cgroups.remove(layout, config.cgroup_root):
             break
         await asyncio.sleep(0.01 * (step + 1))
-    for directory in (config.sandboxes_dir, config.containers_dir, config.cni_dir, config.state_dir):
+    for directory in (config.sandboxes_dir, config.containers_dir, config.cni_dir, config.root / "seccomp", config.state_dir):
         await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
     for directory in (config.root, config.state_dir.parent):
         _remove_if_empty(directory)

@@ -16,9 +16,10 @@ from pathlib import Path
 
 from kogia.cri import types as t
 from kogia.cri.errors import Code, CriError
-from kogia.runtime import cgroups, mounts, namespaces
+from kogia.runtime import cgroups, cni, hostports, mounts, namespaces
 from kogia.runtime.context import Context
 from kogia.runtime.namespaces import NamespaceSet
+from kogia.runtime.network_default import ALL
 from kogia.runtime.state import SandboxRecord
 
 log = logging.getLogger("kogia.runtime.sandbox")
@@ -74,10 +75,15 @@ async def _namespaces(ctx: Context, record: SandboxRecord, undo: AsyncExitStack)
     options = namespace_options(record.config)
     if options.pid == t.NamespaceMode.POD:
         raise CriError(Code.UNIMPLEMENTED, "a PID namespace shared by the Pod is not supported by this runtime")
-    if options.network == t.NamespaceMode.POD:
+    if options.network == t.NamespaceMode.POD and ctx.cni.configured():
+        held = await _by_plugins(ctx, record, undo)
+    elif options.network == t.NamespaceMode.POD:
         held = await ctx.network.take()
         undo.push_async_callback(ctx.network.give_back, held)
         record.ips = [held.ip]
+        ports = hostports.wanted(record.config, held.ip)
+        undo.push_async_callback(ctx.hostports.remove, record.id)
+        await ctx.hostports.add(record.id, ports)
     else:
         identity = secrets.token_hex(8)
         kinds: tuple[str, ...] = ("ipc",) if options.ipc == t.NamespaceMode.POD else ()
@@ -87,6 +93,37 @@ async def _namespaces(ctx: Context, record: SandboxRecord, undo: AsyncExitStack)
             undo.push_async_callback(ctx.in_thread, namespaces.unpin, held.directory)
     wanted = held.kinds if options.ipc == t.NamespaceMode.POD else tuple(k for k in held.kinds if k != "ipc")
     record.namespaces_id, record.namespace_kinds = held.id, list(wanted)
+
+
+async def _by_plugins(ctx: Context, record: SandboxRecord, undo: AsyncExitStack) -> NamespaceSet:
+    """A bare set of namespaces, attached by the configured CNI network."""
+    identity = secrets.token_hex(8)
+    held = NamespaceSet(identity, ctx.config.namespaces_dir / identity, ALL)
+    inside = await ctx.in_thread(namespaces.make, held.directory, held.kinds)
+    undo.push_async_callback(ctx.in_thread, namespaces.unpin, held.directory)
+    if inside is not None:
+        inside.close()
+    record.from_plugins = True
+    try:
+        record.ips = await ctx.cni.add(attachment(record, held.path("net")))
+    except CriError as error:
+        message = f'failed to setup network for sandbox "{record.id}": {error.message}'
+        raise CriError(error.code, message) from error
+    undo.push_async_callback(ctx.cni.delete, attachment(record, held.path("net")), quiet=True)
+    return held
+
+
+def attachment(record: SandboxRecord, netns: str) -> cni.Attachment:
+    """What CNI plugins are told about a sandbox."""
+    meta = record.config.metadata
+    return cni.Attachment(
+        sandbox_id=record.id,
+        netns=netns,
+        pod_name=meta.name,
+        pod_namespace=meta.namespace,
+        pod_uid=meta.uid,
+        port_mappings=record.config.port_mappings,
+    )
 
 
 def _prepare(ctx: Context, record: SandboxRecord) -> None:

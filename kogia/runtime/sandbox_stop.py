@@ -38,7 +38,11 @@ async def release_network(ctx: Context, record: SandboxRecord) -> None:
     if not record.namespaces_id:
         return
     held = record.namespaces(ctx.config.namespaces_dir)
-    if sandbox_run.namespace_options(record.config).network == t.NamespaceMode.POD:
+    if record.from_plugins:
+        await ctx.cni.delete(sandbox_run.attachment(record, held.path("net")))
+        await ctx.in_thread(namespaces.unpin, held.directory)
+    elif sandbox_run.namespace_options(record.config).network == t.NamespaceMode.POD:
+        await ctx.hostports.remove(record.id)
         await ctx.network.give_back(held)
     else:
         await ctx.in_thread(namespaces.unpin, held.directory)

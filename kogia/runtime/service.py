@@ -22,6 +22,7 @@ from kogia.runtime import (
     container_start,
     container_stop,
     exec_attach,
+    hostports,
     queries,
     sandbox_run,
     sandbox_stop,
@@ -29,13 +30,16 @@ from kogia.runtime import (
     stats,
     verbose,
 )
+from kogia.runtime.cni import Cni
 from kogia.runtime.config import RuntimeConfig
 from kogia.runtime.context import Context, ImageSource, inspect_machine
 from kogia.runtime.events import EventHub
 from kogia.runtime.exits import ExitWatcher
+from kogia.runtime.hostports import HostPorts
 from kogia.runtime.network_default import DefaultNetwork
 from kogia.runtime.oci import OciRuntimes
 from kogia.runtime.recover import recover
+from kogia.runtime.seccomp_cache import SeccompCache
 from kogia.runtime.state import Records, is_alive
 
 log = logging.getLogger("kogia.runtime")
@@ -58,6 +62,13 @@ class EmbeddedRuntime:
         self._watcher.start()  # before recovery looks, so that no exit falls between
         in_use = await recover(self.ctx)
         await self.ctx.network.start(in_use)
+        await self.ctx.hostports.restore(
+            {
+                s.id: hostports.wanted(s.config, s.ips[0])
+                for s in self.ctx.records.sandboxes.values()
+                if s.namespaces_id and s.ips and not s.from_plugins
+            }
+        )
         self.ctx.tasks.spawn("relist", self._relist())
 
     async def _relist(self) -> None:
@@ -184,10 +195,13 @@ async def open_runtime(config: RuntimeConfig, images: ImageSource) -> EmbeddedRu
         images=images,
         machine=inspect_machine(layout),
         network=DefaultNetwork(config, executor),
+        hostports=HostPorts(config),
+        cni=Cni(config.cni_conf_dir, config.cni_bin_dirs, config.cni_dir / "results"),
         oci=OciRuntimes(config, layout),
         events=EventHub(),
         tasks=TaskOwner("runtime"),
         starts=asyncio.Semaphore(config.parallel_starts),
+        seccomp=SeccompCache(config.root / "seccomp"),
     )
     runtime = EmbeddedRuntime(ctx)
     try:

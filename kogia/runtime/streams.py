@@ -17,6 +17,7 @@ import subprocess
 import termios
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from kogia.cri.errors import Code, CriError
 from kogia.runtime.conmon import shorten
@@ -101,8 +102,9 @@ class ExecSession:
         while self._outputs:
             over = self._ended.done()
             if not over:
-                reader = asyncio.ensure_future(ready(list(self._outputs)))
-                await asyncio.wait({reader, self._ended}, return_when=asyncio.FIRST_COMPLETED)
+                reader: asyncio.Future[list[int]] = asyncio.ensure_future(ready(list(self._outputs)))
+                both: set[asyncio.Future[Any]] = {reader, self._ended}
+                await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
                 if not reader.done():
                     reader.cancel()
                     await asyncio.wait({reader})
