@@ -20,7 +20,7 @@ from kogia.runtime.reset import reset
 from kogia.runtime.service import EmbeddedRuntime, open_runtime
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from support import leaks  # noqa: E402
+from support import leaks
 
 APPLETS = (
     "sh sleep echo cat ls id env ip ps kill head dd seq hostname mount df nc stty true false grep touch wc readlink stat pwd test rm mkdir"
