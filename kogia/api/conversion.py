@@ -148,6 +148,8 @@ def _autoscaler_to_v1(obj: Obj) -> Obj:
     ):
         if value:
             annotations[key] = json.dumps(value, separators=(",", ":"))
+    if "status" in obj:
+        status = {"currentReplicas": 0, "desiredReplicas": 0, **status}
     return _with(obj, metadata, annotations, spec, status)
 
 
@@ -162,6 +164,8 @@ def _autoscaler_to_v2(obj: Obj) -> Obj:
     if target is not None:
         cpu = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": target}}
         metrics.insert(0, {"type": "Resource", "resource": cpu})
+    if status.get("currentReplicas") == 0:  # v2 leaves it out, v1 always shows it
+        del status["currentReplicas"]
     used = status.pop("currentCPUUtilizationPercentage", None)
     if used is not None and not any(_is_cpu(metric, "current") for metric in current):
         current.insert(0, {"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": used}}})

@@ -121,6 +121,17 @@ def storage_version_hash(row: ResourceInfo) -> str:
     return base64.b64encode(hashlib.sha256("/".join(row.storage).encode()).digest()[:8]).decode()
 
 
+_DEPRECATED = {
+    ("", "v1", "Endpoints"): "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+    ("", "v1", "ComponentStatus"): "v1 ComponentStatus is deprecated in v1.19+",
+}
+
+
+def deprecation_warning(row: ResourceInfo) -> str:
+    """The Warning header every request on a deprecated kind is answered with, "" for the others."""
+    return _DEPRECATED.get((row.group, row.version, row.kind), "")
+
+
 def _row(
     group_version: str, kind: str, plural: str, short: str = "", *, categories: str = "", namespaced: bool = True, status: bool = False,
     scale: bool = False, more: tuple[Subresource, ...] = (), verbs: tuple[str, ...] = STANDARD_VERBS, stored: bool = True,

@@ -15,8 +15,9 @@ from kogia.api import names
 from kogia.api.status import FieldError, invalid_value, not_supported, required
 from kogia.api.strategies.base import KindStrategy
 from kogia.api.strategies.pod_defaults import default_template
+from kogia.api.strategies.pod_warnings import warn_template
 from kogia.api.strategies.rules import MAX_INT32, Errors, immutable, label_selector, not_negative, one_of
-from kogia.api.strategies.workloads import check_selector, check_template, fill
+from kogia.api.strategies.workloads import TemplateStrategy, check_selector, check_template, fill
 
 Obj = dict[str, Any]
 
@@ -31,8 +32,7 @@ _CRON_WORDS: tuple[dict[str, int], ...] = (
 )
 
 
-class JobStrategy(KindStrategy):
-    has_generation = True
+class JobStrategy(TemplateStrategy):
     field_labels = frozenset(("status.successful",))
 
     def default(self, obj: Obj) -> None:
@@ -155,6 +155,10 @@ class CronJobStrategy(KindStrategy):
             errors.append(invalid_value("spec.jobTemplate.spec.selector", job["selector"], "`selector` will be auto-generated"))
         check_job_spec(errors, "spec.jobTemplate.spec", job)
         return errors
+
+    def warnings(self, obj: Obj) -> list[str]:
+        job = ((obj.get("spec") or {}).get("jobTemplate") or {}).get("spec") or {}
+        return warn_template("spec.jobTemplate.spec.template", job.get("template"))
 
 
 def _check_schedule(errors: Errors, schedule: str, zone: str | None) -> None:

@@ -22,6 +22,7 @@ from kogia.api.strategies.pod_validation import (
     validate_pod_status_update,
     validate_pod_update,
 )
+from kogia.api.strategies.pod_warnings import warn_pod, warn_template
 from kogia.api.strategies.rules import Errors
 
 Obj = dict[str, Any]
@@ -50,6 +51,7 @@ class PodStrategy(KindStrategy):
         if (obj.get("spec") or {}).get("schedulingGates"):
             status["conditions"] = [dict(_GATED)]
         obj["status"] = status
+        _merge_label_keys(obj)
 
     def on_update(self, obj: Obj, old: Obj, subresource: str) -> None:
         before = old.get("spec") or {}
@@ -102,7 +104,26 @@ class PodStrategy(KindStrategy):
         }
 
     def warnings(self, obj: Obj) -> list[str]:
-        return _warnings(obj)
+        return warn_pod(obj)
+
+
+def _merge_label_keys(pod: Obj) -> None:
+    """Turn `matchLabelKeys` (and `mismatchLabelKeys`) into selector expressions over the Pod's own labels, once, at creation."""
+    spec, own = pod.get("spec") or {}, (pod.get("metadata") or {}).get("labels") or {}
+    terms = list(spec.get("topologySpreadConstraints") or ())
+    for kind in ("podAffinity", "podAntiAffinity"):
+        affinity = (spec.get("affinity") or {}).get(kind) or {}
+        terms += affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or ()
+        weighted = affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
+        terms += [term["podAffinityTerm"] for term in weighted if term.get("podAffinityTerm")]
+    for term in terms:
+        selector = term.get("labelSelector")
+        if selector is None:
+            continue
+        for field, operator in (("matchLabelKeys", "In"), ("mismatchLabelKeys", "NotIn")):
+            for key in term.get(field) or ():
+                if key in own:
+                    selector.setdefault("matchExpressions", []).append({"key": key, "operator": operator, "values": [own[key]]})
 
 
 class PodTemplateStrategy(KindStrategy):
@@ -117,6 +138,9 @@ class PodTemplateStrategy(KindStrategy):
         errors: Errors = []
         validate_pod_spec(errors, "template.spec", (obj.get("template") or {}).get("spec") or {})
         return errors
+
+    def warnings(self, obj: Obj) -> list[str]:
+        return warn_template("template", obj.get("template"))
 
 
 def _resized(spec: Obj, before: Obj) -> Obj:
@@ -152,25 +176,3 @@ def _validate_ephemeral(obj: Obj, old: Obj) -> Errors:
         elif found != container:
             errors.append(forbidden_field("spec.ephemeralContainers", f'existing ephemeral containers "{container.get("name")}" may not be changed'))
     return errors
-
-
-def _warnings(pod: Obj) -> list[str]:
-    """Advice sent with an accepted Pod. Source: kubernetes pkg/api/pod/warnings.go."""
-    spec, found = pod.get("spec") or {}, []
-    for field, containers in (("containers", spec.get("containers")), ("initContainers", spec.get("initContainers"))):
-        for i, container in enumerate(containers or ()):
-            seen: set[str] = set()
-            for j, env in enumerate(container.get("env") or ()):
-                name = env.get("name") or ""
-                if name in seen:
-                    found.append(f'spec.{field}[{i}].env[{j}]: hides previous definition of "{name}", which may be dropped when using apply')
-                seen.add(name)
-            ports: set[tuple[Any, Any]] = set()
-            for j, port in enumerate(container.get("ports") or ()):
-                key = (port.get("containerPort"), port.get("protocol"))
-                if key in ports:
-                    found.append(f"spec.{field}[{i}].ports[{j}]: duplicate port definition with spec.{field}[{i}].ports[{j - 1}]")
-                ports.add(key)
-    if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
-        found.append("spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1")
-    return found

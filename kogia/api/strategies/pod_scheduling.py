@@ -170,10 +170,11 @@ def _spread_label_keys(errors: Errors, path: str, constraint: Obj) -> None:
     keys, selector = constraint.get("matchLabelKeys") or (), constraint.get("labelSelector")
     if keys and selector is None:
         errors.append(forbidden_field(path, "must not be specified when labelSelector is not set"))
-    used = set((selector or {}).get("matchLabels") or ()) | {e.get("key") for e in (selector or {}).get("matchExpressions") or ()}
+    # Creation has added one expression per key (see pod.py), so only a second one is the user's.
+    used = [*((selector or {}).get("matchLabels") or ()), *(e.get("key") for e in (selector or {}).get("matchExpressions") or ())]
     for i, key in enumerate(keys):
         label_key(errors, f"{path}[{i}]", key)
-        if key in used:
+        if used.count(key) > 1:
             errors.append(invalid_value(f"{path}[{i}]", key, "exists in both matchLabelKeys and labelSelector"))
 
 

@@ -13,9 +13,19 @@ from kogia.api.status import FieldError, forbidden_field, invalid_value, not_sup
 from kogia.api.strategies.base import KindStrategy
 from kogia.api.strategies.pod_defaults import default_template
 from kogia.api.strategies.pod_validation import validate_pod_spec
+from kogia.api.strategies.pod_warnings import warn_template
 from kogia.api.strategies.rules import Errors, immutable, invalid_each, label_selector, labels, not_negative, one_of
 
 Obj = dict[str, Any]
+
+
+class TemplateStrategy(KindStrategy):
+    """What the kinds with a pod template in `spec.template` share."""
+
+    has_generation = True
+
+    def warnings(self, obj: Obj) -> list[str]:
+        return warn_template("spec.template", (obj.get("spec") or {}).get("template"))
 
 
 def fill(obj: Obj, **values: Any) -> None:
@@ -79,8 +89,7 @@ def _is_zero(value: Any) -> bool:
     return value in (0, None) or (isinstance(value, str) and value.rstrip("%").strip("0") == "" and value != "")
 
 
-class DeploymentStrategy(KindStrategy):
-    has_generation = True
+class DeploymentStrategy(TemplateStrategy):
     status_keeps_labels = True
 
     def default(self, obj: Obj) -> None:
@@ -131,8 +140,7 @@ class DeploymentStrategy(KindStrategy):
         return errors
 
 
-class ReplicaSetStrategy(KindStrategy):
-    has_generation = True
+class ReplicaSetStrategy(TemplateStrategy):
     field_labels = frozenset(("status.replicas",))
 
     def default(self, obj: Obj) -> None:
@@ -164,8 +172,7 @@ class ReplicaSetStrategy(KindStrategy):
         return {"status.replicas": str((obj.get("status") or {}).get("replicas") or 0)}
 
 
-class ReplicationControllerStrategy(KindStrategy):
-    has_generation = True
+class ReplicationControllerStrategy(TemplateStrategy):
     field_labels = frozenset(("status.replicas",))
 
     def default(self, obj: Obj) -> None:
@@ -203,8 +210,11 @@ class ReplicationControllerStrategy(KindStrategy):
         return {"status.replicas": str((obj.get("status") or {}).get("replicas") or 0)}
 
 
-class DaemonSetStrategy(KindStrategy):
-    has_generation = True
+TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+
+
+class DaemonSetStrategy(TemplateStrategy):
+    """Counts changes of its template in an annotation, as the API once did in a field."""
 
     def default(self, obj: Obj) -> None:
         spec = obj.setdefault("spec", {})
@@ -219,6 +229,16 @@ class DaemonSetStrategy(KindStrategy):
 
     def on_create(self, obj: Obj) -> None:
         obj["status"] = {"currentNumberScheduled": 0, "numberMisscheduled": 0, "desiredNumberScheduled": 0, "numberReady": 0}
+        annotations = obj["metadata"].setdefault("annotations", {})
+        annotations.setdefault(TEMPLATE_GENERATION, "1")
+
+    def on_update(self, obj: Obj, old: Obj, subresource: str) -> None:
+        if subresource == "status":
+            return
+        counted = (old["metadata"].get("annotations") or {}).get(TEMPLATE_GENERATION) or "1"
+        if (obj.get("spec") or {}).get("template") != (old.get("spec") or {}).get("template") and counted.isdecimal():
+            counted = str(int(counted) + 1)
+        obj["metadata"]["annotations"] = {**(obj["metadata"].get("annotations") or {}), TEMPLATE_GENERATION: counted}
 
     def check(self, obj: Obj) -> list[FieldError]:
         errors: Errors = []
@@ -250,8 +270,7 @@ class DaemonSetStrategy(KindStrategy):
 _STATEFUL_MUTABLE = ("replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit", "persistentVolumeClaimRetentionPolicy", "minReadySeconds")
 
 
-class StatefulSetStrategy(KindStrategy):
-    has_generation = True
+class StatefulSetStrategy(TemplateStrategy):
 
     def default(self, obj: Obj) -> None:
         spec = obj.setdefault("spec", {})

@@ -58,7 +58,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "MutatingWebhookConfiguration": {"webhooks": [HOOK]}, "ValidatingWebhookConfiguration": {"webhooks": [HOOK]},
     "ValidatingAdmissionPolicy": {"spec": {"matchConstraints": MATCH, "validations": [{"expression": "true"}]}},
     "MutatingAdmissionPolicy": {"spec": {"matchConstraints": MATCH, "mutations": [], "reinvocationPolicy": "Never"}},
-    "ValidatingAdmissionPolicyBinding": {"spec": {"policyName": "p", "matchResources": MATCH}},
+    "ValidatingAdmissionPolicyBinding": {"spec": {"policyName": "p", "validationActions": ["Deny"], "matchResources": MATCH}},
     "MutatingAdmissionPolicyBinding": {"spec": {"policyName": "p"}},
     "CustomResourceDefinition": {"metadata": {"name": "widgets.example.org"}, "spec": {
         "group": "example.org", "scope": "Namespaced", "names": {"plural": "widgets", "kind": "Widget"},
@@ -66,6 +66,13 @@ BODIES: dict[str, dict[str, Any]] = {
     "APIService": {"metadata": {"name": "v1.example.org"}, "spec": {
         "group": "example.org", "version": "v1", "groupPriorityMinimum": 1, "versionPriority": 1, "service": {"namespace": "n", "name": "s"}}},
     "FlowSchema": {"spec": {"priorityLevelConfiguration": {"name": "p"}}},
+    "DeviceTaintRule": {"spec": {"taint": {"key": "a", "effect": "NoSchedule"}}},
+    "ResourceSlice": {"spec": {"driver": "d.example.com", "nodeName": "n", "pool": {"name": "p", "generation": 1, "resourceSliceCount": 1}}},
+    "ResourceClaim": {"spec": {}}, "ResourceClaimTemplate": {"spec": {"spec": {}}}, "DeviceClass": {"spec": {}},
+    "ClusterTrustBundle": {"spec": {"trustBundle": "x"}}, "StorageVersionMigration": {"spec": {"resource": {"group": "", "resource": "pods"}}},
+    "PodCertificateRequest": {"spec": {
+        "signerName": "example.com/s", "podName": "p", "podUID": "u", "serviceAccountName": "sa", "serviceAccountUID": "u", "nodeName": "n", "nodeUID": "u",
+        "stubPKCS10Request": "YQ=="}},
     "PriorityLevelConfiguration": {"spec": {"type": "Limited", "limited": {"limitResponse": {"type": "Queue", "queuing": {}}}}},
 }
 EVENTS = {
