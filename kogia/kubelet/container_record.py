@@ -20,6 +20,8 @@ Obj = dict[str, Any]
 
 CRASH_INITIAL_S, CRASH_MAX_S, CRASH_RESET_S = 10.0, 300.0, 600.0
 PULL_INITIAL_S, PULL_MAX_S = 10.0, 300.0
+FORGIVE_S = 5.0
+FIRST_RESTART_S = 0.1
 HASH = "io.kubernetes.container.hash"
 LOST_MESSAGE = "The container could not be located when the pod was terminated"
 
@@ -56,6 +58,7 @@ class ContainerRecord:
     stop_grace_s: float | None = None  #: set while a stop is under way
     retry_at: float = 0.0  #: not to be started, or its image tried, before
     crash_delay_s: float = 0.0  #: back-off in force for the next crash
+    crash_delay_before_s: float = 0.0  #: what `crash_delay_s` was before the last restart
     restarted_at: float = 0.0  #: when the last restart was made
     ready: bool = False  #: as the readiness probe says (True without one)
     started: bool = False  #: as the startup probe says (True without one)
@@ -115,17 +118,26 @@ class ContainerRecord:
         )
 
     def back_off(self) -> None:
-        """After a crash: when it may run again. The first restart is immediate."""
+        """After a crash: when it may run again. The first restart is immediate, but for the moment in which its sandbox may turn out to fall."""
         assert self.current is not None
         finished = self.current.finished_at / 1e9
         if not self.crash_delay_s or finished - self.restarted_at > CRASH_RESET_S:
-            self.crash_delay_s, self.retry_at = 0.0, 0.0
+            self.crash_delay_s, self.retry_at = 0.0, finished + FIRST_RESTART_S
         else:
             self.retry_at = finished + self.crash_delay_s
 
     def restarted(self, now: float) -> None:
+        self.crash_delay_before_s = self.crash_delay_s
         self.crash_delay_s = min(CRASH_MAX_S, self.crash_delay_s * 2 or CRASH_INITIAL_S)
         self.restarted_at = now
+
+    def forgive(self, container_id: str, now: float) -> None:
+        """Somebody removed the attempt that ended: its end was no crash, as for a kubelet that never sees it."""
+        ended = self.current is not None and self.current.id == container_id and self.exited
+        if (ended or self.previous_id == container_id) and now - self.restarted_at < FORGIVE_S:
+            self.crash_delay_s = self.crash_delay_before_s
+        if ended and not self.starting:
+            self.retry_at, self.waiting, self.restart_wanted = 0.0, None, True
 
     def terminated(self) -> Obj:
         """`state.terminated` of the exited attempt."""

@@ -219,7 +219,7 @@ class Node:
         if missing:
             node = await self._node.client.patch(NODES, config.node_name, {"metadata": {"labels": missing}})
         self.registered = True
-        self._written, self._written_at = node.get("status") or {}, float("-inf")
+        self._written, self._written_at = {**(node.get("status") or {}), "conditions": []} if first else node.get("status") or {}, float("-inf")
         if first:
             reference = {"kind": "Node", "name": config.node_name, "uid": config.node_name}
             self._node.recorder.event(reference, "Normal", "Starting", "Starting kubelet.")

@@ -25,6 +25,7 @@ Obj = dict[str, Any]
 
 DEADLINE = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 SANDBOX_CHANGED = "Pod sandbox changed, it will be killed and re-created."
+SHOW_EXIT_S = 0.4  #: how long a container's end is shown before its back-off
 SANDBOX_STABLE_S = 10.0  #: a sandbox that lived so long is replaced at once
 
 
@@ -152,6 +153,8 @@ class PodState:
                 if found is not None and not found.exited:
                     found.lose(now)
                     self._after_exit(found)
+                for record in self.records.values():
+                    record.forgive(container_id, now)
             case _:
                 return
 
@@ -267,7 +270,6 @@ class PodState:
         elif not result.ok and record.stop_grace_s is None:
             probe = record.spec.get(f"{result.probe}Probe") or {}
             grace = float(probe.get("terminationGracePeriodSeconds") or self.grace_s)
-            record.restart_wanted = True
             yield self._stop(record, grace, f"Container {record.name} failed {result.probe} probe, will be restarted")
 
     def _image_failed(self, record: ContainerRecord, reason: str, message: str, now: float) -> Iterator[ev.Instruction]:
@@ -280,6 +282,9 @@ class PodState:
         if event.status is not None:
             record.begin(event.status, event.sandbox_id)
             record.end(event.status, "")
+            if self.sandbox is None or self.sandbox.id != event.sandbox_id:
+                record.restart_wanted = True  # started in a falling sandbox: no fault of its own
+                return
             record.back_off()
         else:
             record.image = ""
@@ -328,6 +333,9 @@ class PodState:
         deadline = self.pod["spec"].get("activeDeadlineSeconds")
         if deadline is not None:
             yield self.start_time + deadline
+        for record in self.records.values():
+            if record.exited and record.waiting is None and record.current is not None and record.retry_at > now:
+                yield max(now, record.current.finished_at / 1e9 + SHOW_EXIT_S)
         for at in (self.volumes_retry_at, self.sandbox_retry_at, *(r.retry_at for r in self.records.values() if not r.running)):
             if at > now:
                 yield at
@@ -434,7 +442,7 @@ class PodState:
     def _advance(self, record: ContainerRecord, now: float) -> Iterator[ev.Instruction]:
         """One step towards running: back-off, image, start."""
         if now < record.retry_at:
-            yield from self._show_waiting(record)
+            yield from self._show_waiting(record, now)
             return
         if record.image in ("", "failed"):
             record.image = "ensuring"
@@ -444,11 +452,11 @@ class PodState:
         elif record.image == "ready" and self.sandbox is not None and self.volumes == "ready":
             if not record.starting and not any(r.starting for r in self.records.values()):
                 record.starting = True
-                if record.current is not None:
+                if record.current is not None and record.sandbox_id == self.sandbox.id and not record.restart_wanted:
                     record.restarted(now)
                 yield ev.DoStartContainer(record.name, record.attempt + 1, self.sandbox.id, self.ips)
 
-    def _show_waiting(self, record: ContainerRecord) -> Iterator[ev.Instruction]:
+    def _show_waiting(self, record: ContainerRecord, now: float) -> Iterator[ev.Instruction]:
         """In back-off: say so, once per wait."""
         metadata = self.pod["metadata"]
         if record.image == "failed" and record.waiting is not None:
@@ -460,6 +468,8 @@ class PodState:
                 yield ev.DoEmitEvent("Normal", "BackOff", f'Back-off pulling image "{image}"', record.name)
                 yield ev.DoEmitEvent("Warning", "Failed", "Error: ImagePullBackOff", record.name)
         elif record.exited and (record.waiting is None or record.waiting[0] == "RunContainerError"):
+            if record.current is not None and now < record.current.finished_at / 1e9 + SHOW_EXIT_S:
+                return  # its end is shown first; and perhaps its sandbox is falling, which is no crash
             name = f"{metadata['name']}_{metadata['namespace']}({metadata['uid']})"
             message = f"back-off {go_duration(record.crash_delay_s)} restarting failed container={record.name} pod={name}"
             record.waiting = ("CrashLoopBackOff", message)
