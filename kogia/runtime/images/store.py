@@ -259,7 +259,8 @@ class ImageStore:
         return wanted
 
     def _collect(self, chain: list[str], blobs: set[str]) -> list[Path]:
-        wanted = self._wanted_chains()
+        named = {chain_id for record in self._records.values() for chain_id in record.chain}
+        wanted = named if named.issuperset(chain) else self._wanted_chains()  # the holds need not be read for an image still here
         for digest in blobs - {d for r in self._records.values() for d in (r.id, r.manifest)}:
             self.content.remove(digest)
         trees = [self.layers.detach(chain_id) for chain_id in chain if chain_id not in wanted]

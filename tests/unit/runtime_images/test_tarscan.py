@@ -99,3 +99,41 @@ def test_truncated_corrupt_and_crowded():
 def test_absolute_names_count_from_the_root():
     assert clean("/etc//x/./y/") == "etc/x/y"
     assert clean("./") == ""
+
+
+def test_whatever_tarfile_writes_is_read_alike():
+    """Random archives: the scanner counts the entries tarfile wrote and finds the directories it named."""
+    from hypothesis import given, settings
+    from hypothesis import strategies as st
+
+    part = st.text(st.characters(codec="utf-8", exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1, max_size=60).filter(
+        lambda p: p not in (".", "..") and not p.startswith(".wh.")
+    )
+    path = st.lists(part, min_size=1, max_size=5).map("/".join)
+    member = st.tuples(path, st.binary(max_size=1500) | st.none())
+
+    @settings(max_examples=60, deadline=None)
+    @given(st.lists(member, max_size=8), st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]), st.integers(1, 3000))
+    def check(members, fmt, step):
+        found = scan(tar([(p, tarfile.DIRTYPE if c is None else tarfile.REGTYPE, c) for p, c in members], fmt), step)
+        assert found.entries == len(members)
+        assert found.directories == {p for p, c in members if c is None}
+        assert found.parents >= {p.rpartition("/")[0] for p, _ in members}
+
+    check()
+
+
+def test_random_damage_never_surprises():
+    """Flipped bytes give BadLayer or a reading, never another exception."""
+    import random
+
+    source = random.Random(7)
+    data = tar([("a/b", tarfile.REGTYPE, b"x" * 900), (LONG, tarfile.SYMTYPE, LONG), ("d", tarfile.DIRTYPE, None)])
+    for _ in range(400):
+        broken = bytearray(data)
+        for _ in range(source.randint(1, 6)):
+            broken[source.randrange(len(broken))] = source.randrange(256)
+        try:
+            scan(bytes(broken))
+        except BadLayer:
+            pass
