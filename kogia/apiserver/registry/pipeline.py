@@ -135,12 +135,14 @@ class Pipeline:
         strategy = kind.strategy
         metadata.fill_new(obj, kind.row, namespace, context.now)
         strategy.default(obj)
+        if strategy.has_status:
+            obj.pop("status", None)
+        if managed:  # before admission: what that adds belongs to nobody
+            record(obj, None, kind.stored, context.manager, context.now)
         attributes = self._attributes("CREATE", kind, "", namespace, obj, None, context)
         await self.admission.mutate(attributes)
         strategy.default(obj)
         strategy.prepare_create(obj)
-        if managed:
-            record(obj, None, kind.stored, context.manager, context.now)
         return await self._guarded(kind, self._create_admitted(kind, obj, attributes, context))
 
     async def _create_admitted(self, kind: Kind, obj: Obj, attributes: AdmissionAttributes, context: WriteContext) -> Entry:
@@ -215,12 +217,13 @@ class Pipeline:
         self._check_version(kind, obj, state, strategy.unconditional_update if unconditional is None else unconditional)
         metadata.carry_over(obj["metadata"], old["metadata"], kind.row.plural, kind.row.group)
         strategy.default(obj)
-        attributes = self._attributes("UPDATE", kind, subresource, old["metadata"].get("namespace", ""), obj, old, context)
-        await self.admission.mutate(attributes)
-        strategy.default(obj)
         strategy.prepare_update(obj, old, subresource)
         if managed:
             record(obj, old, kind.stored, context.manager, context.now, subresource)
+        attributes = self._attributes("UPDATE", kind, subresource, old["metadata"].get("namespace", ""), obj, old, context)
+        await self.admission.mutate(attributes)
+        strategy.default(obj)
+        strategy.prepare_update(obj, old, subresource)  # again, for what admission did
         metadata.strip_empty(obj)
         if metadata.is_unchanged(obj, old) and not _finished(obj):
             await self.admission.validate(attributes)

@@ -255,7 +255,9 @@ def test_admission_may_change_what_is_stored(run):
         api.admission.mutator = mutate
         response = await api.raw("POST", CMS, config_map())
         assert ("Warning", '299 - "careful"') in response.headers
-        assert (await api.get(CMS + "/a"))["metadata"]["labels"] == {"seen": "yes"}
+        meta = (await api.get(CMS + "/a"))["metadata"]
+        assert meta["labels"] == {"seen": "yes"}
+        assert "f:metadata" not in meta["managedFields"][0]["fieldsV1"]  # what admission adds belongs to nobody
         seen = api.admission.seen[0]
         assert (seen.operation, seen.namespace, seen.name, seen.user.name) == ("CREATE", "default", "a", "admin")
 
