@@ -132,12 +132,13 @@ async def _read_line(fd: int, timeout_s: float) -> bytes:
     return bytes(data)
 
 
-_DECORATION = re.compile(r"\x1b\[[0-9;]*m|\d{4}-\d\d-\d\dT[\d:.]+Z: |ERRO\[\d+\] ")  #: colours, time stamps
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_DECORATION = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z: |ERRO\[\d+\] ")  #: time stamps and levels
 
 
 def shorten(text: str) -> str:
     """The OCI runtime's words as Kubernetes shows them: without time stamps and wrapping, not-found ones in Go's form."""
-    lines = [line.strip() for line in _DECORATION.sub("", text).splitlines() if line.strip()]
+    lines = [line.strip() for line in _DECORATION.sub("", _COLOUR.sub("", text)).splitlines() if line.strip()]
     last = lines[-1] if lines else ""
     for mark in ('level=error msg="', 'error msg="'):
         if mark in last:

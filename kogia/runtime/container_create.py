@@ -37,7 +37,6 @@ async def create(ctx: Context, sandbox_id: str, config: t.ContainerConfig, sandb
     identity = secrets.token_hex(32)
     record = _record(ctx, identity, config, sandbox, image)
     bundle = ctx.bundle(identity)
-    ctx.images.hold(image.id, identity)
     try:
         await ctx.in_thread(_prepare, ctx, record, sandbox, sandbox_config, image, bundle)
         if sandbox.id not in ctx.records.sandboxes:
@@ -45,7 +44,9 @@ async def create(ctx: Context, sandbox_id: str, config: t.ContainerConfig, sandb
         ctx.records.save_container(record)
     except BaseException as error:
         await asyncio.shield(ctx.in_thread(remove_bundle, bundle))
-        release_images(ctx, record)
+        await asyncio.shield(ctx.in_thread(release_images, ctx, record))
+        if isinstance(error, KeyError):
+            raise not_found(f'image "{config.image.image}" was removed meanwhile') from error
         if isinstance(error, OSError):
             raise CriError(Code.INTERNAL, f"failed to create container: {error}") from error
         raise
@@ -76,7 +77,8 @@ def _record(ctx: Context, identity: str, config: t.ContainerConfig, sandbox: San
 def _prepare(
     ctx: Context, record: ContainerRecord, sandbox: SandboxRecord, sandbox_config: t.PodSandboxConfig, image: ImageInfo, bundle: Path
 ) -> None:
-    """The blocking part of creating."""
+    """The blocking part of creating. The image is held first, so that its layers stay."""
+    ctx.images.hold(image.id, record.id)
     rootfs = bundle / "rootfs"
     rootfs.mkdir(parents=True)
     (bundle / "upper").mkdir()

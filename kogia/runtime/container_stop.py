@@ -60,7 +60,7 @@ async def forget(ctx: Context, record: ContainerRecord) -> None:
         await ctx.oci.get(record.handler).delete(record.id)
     await ctx.in_thread(container_create.remove_bundle, ctx.bundle(record.id))
     (ctx.config.exits_dir / record.id).unlink(missing_ok=True)
-    container_create.release_images(ctx, record)
+    await ctx.in_thread(container_create.release_images, ctx, record)
     del ctx.records.containers[record.id]
     ctx.exited.pop(record.id, asyncio.Event()).set()
     ctx.emit(t.ContainerEventType.CONTAINER_DELETED_EVENT, record)

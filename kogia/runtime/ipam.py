@@ -27,7 +27,7 @@ class HostLocal:
         self._taken: dict[str, str] = {}
         for path in self.directory.iterdir():
             if path.name[:1].isdigit():
-                self._taken[path.name] = path.read_text().split("\r\n")[0]
+                self._taken[path.name] = path.read_bytes().split(b"\r\n")[0].decode()
         self._last = int(self.network[1])
         try:
             self._last = int(ipaddress.IPv4Address((self.directory / _LAST).read_text().strip()))
@@ -51,8 +51,8 @@ class HostLocal:
                 fd = os.open(self.directory / address, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
             except FileExistsError:
                 continue
-            with os.fdopen(fd, "w") as handle:
-                handle.write(f"{owner}\r\neth0")
+            with os.fdopen(fd, "wb") as handle:
+                handle.write(f"{owner}\r\neth0".encode())
             self._taken[address] = owner
             self._last = number
             (self.directory / _LAST).write_text(address)

@@ -109,3 +109,16 @@ def test_killed_in_the_middle_of_work(lab: Lab, rootfs: Path, moment: float) -> 
         assert len(held) <= lab.config.ready_namespaces + 1  # only the ready ones
 
     lab.run(test)
+
+
+def test_addresses_in_use_stay_taken_over_a_restart(lab: Lab) -> None:
+    async def first(runtime) -> None:  # type: ignore[no-untyped-def]
+        await runtime.run_pod_sandbox(lab.pod())
+
+    async def second(runtime) -> None:  # type: ignore[no-untyped-def]
+        (sandbox,) = await runtime.list_pod_sandbox()
+        ip = (await runtime.pod_sandbox_status(sandbox.id)).network.ip
+        assert (lab.config.cni_dir / "networks" / lab.config.bridge / ip).exists()
+
+    lab.run(first)
+    lab.run(second)
