@@ -547,5 +547,7 @@ class PodState:
         if self._finished() and not self.idle:
             return self.phase
         phase = pod_status.phase(policy, inits, apps, self.pod["spec"].get("initContainers") or [])
+        if phase in ("Succeeded", "Failed") and not self._finished():
+            return self.phase  # it is to run again whatever the policy
         return "Running" if self.phase == "Running" and phase == "Pending" else phase
 

@@ -107,7 +107,8 @@ def _names(names: Sequence[str]) -> str:
 def conditions(pod: Obj, phase: str, inits: Sequence[Obj], apps: Sequence[Obj], *, sandbox_ready: bool, now: float) -> list[Obj]:
     """The kubelet's five, in Kubernetes' order, transition times carried over from `pod`."""
     wanted: list[tuple[str, bool, str, str]] = [(READY_TO_START, sandbox_ready, "", "")]
-    incomplete = [s["name"] for s in inits if not s["ready"] and not s.get("started")]
+    sidecars = {c["name"] for c in pod["spec"].get("initContainers") or [] if c.get("restartPolicy") == "Always"}
+    incomplete = [s["name"] for s in inits if not (s["started"] if s["name"] in sidecars else s["ready"])]
     if phase == "Succeeded":
         wanted.append((INITIALIZED, True, "PodCompleted", ""))
     elif incomplete and not any("running" in a["state"] or a["restartCount"] for a in apps):
