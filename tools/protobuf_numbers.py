@@ -37,7 +37,7 @@ def lines_of(path: Path, prefix: str) -> list[str]:
             current, fields = start[1], []
         elif line == "}" and current:
             name = f"{prefix}.{current}"
-            if fields and name in schema.definitions():
+            if fields:
                 made.append(f"{name} {' '.join(fields)}")
             current = ""
         elif current:
@@ -76,7 +76,8 @@ def main() -> None:
         for path in sorted(root.rglob("types*.go")):
             if not path.name.endswith("_test.go"):
                 out += lines_of(path, package(path, root, is_machinery))
-    print("\n".join(sorted(out)))
+    inlined = {entry[1:].partition("=")[0] for line in out for entry in line.split()[1:] if entry.startswith("+")}
+    print("\n".join(sorted(line for line in out if line.split()[0] in schema.definitions() or line.split()[0] in inlined)))
 
 
 main()

@@ -38,7 +38,7 @@ def decode(body: bytes) -> Obj:
         raise bad_request("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")
     try:
         return _unknown(body[len(MAGIC) :], 0)
-    except (_Malformed, IndexError, struct.error, UnicodeDecodeError, OverflowError) as error:
+    except (ValueError, IndexError, struct.error, OverflowError, OSError) as error:
         raise bad_request(f"unable to decode protobuf: {error}") from None
 
 
@@ -48,13 +48,13 @@ def _unknown(data: bytes, depth: int) -> Obj:
     raw = b""
     for number, _, value in _fields(data):
         if number == 1:
-            for inner, _, text in _fields(value):
+            for inner, _, text in _fields(_bytes(value)):
                 if inner == 1:
-                    api_version = text.decode()
+                    api_version = _bytes(text).decode()
                 elif inner == 2:
-                    kind = text.decode()
+                    kind = _bytes(text).decode()
         elif number == 2:
-            raw = value
+            raw = _bytes(value)
     group, _, version = api_version.rpartition("/")
     name = schema.definition_for(group, version, kind)
     if name not in _numbers():
@@ -73,9 +73,10 @@ def _numbers() -> dict[str, str]:
 
 
 @lru_cache(maxsize=512)
-def _plan(name: str) -> Plan:
+def _plan(name: str, parent: str) -> Plan:
+    """For `name`; a message inlined in `parent` has its types there (often it is no definition of its own)."""
     made: Plan = {}
-    known = schema.struct(name).fields if name in schema.definitions() else {}
+    known = schema.struct(parent).fields
     for entry in _numbers().get(name, "").split():
         field, _, number = entry.partition("=")
         keep = number.endswith("*")
@@ -125,14 +126,16 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         shift += 7
 
 
-def _signed(number: int) -> int:
+def _signed(number: Any) -> int:
+    if not isinstance(number, int):
+        raise _Malformed("wrong wireType")
     return number - (1 << 64) if number >= 1 << 63 else number
 
 
-def _message(data: bytes, name: str, depth: int) -> Obj:
+def _message(data: bytes, name: str, depth: int, parent: str = "") -> Obj:
     if depth > MAX_DEPTH:
         raise _Malformed("nested too deeply")
-    plan = _plan(name)
+    plan = _plan(name, parent or name)
     made: Obj = {}
     for number, wire, value in _fields(data):
         known = plan.get(number)
@@ -140,7 +143,7 @@ def _message(data: bytes, name: str, depth: int) -> Obj:
             continue
         field, node, keep, inline = known
         if inline:
-            made.update(_message(_bytes(value), inline, depth + 1))
+            made.update(_message(_bytes(value), inline, depth + 1, parent or name))
             continue
         assert node is not None
         if node.shape is Shape.LIST and node.item is not None:
@@ -216,8 +219,6 @@ def _scalar(value: Any, scalar: str) -> Any:
             return None
         moment = _signed(inner.get(1, 0)) + (_signed(inner.get(2, 0)) / 1e9 if scalar == "microtime" else 0)
         return format_microtime(moment) if scalar == "microtime" else format_time(moment)
-    if not isinstance(value, int):
-        raise _Malformed("wrong wireType")
     return _signed(value)
 
 
