@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from kogia.apiserver.admission.certificates import record_requester
 from kogia.apiserver.admission.chain import CONNECT, CREATE, DELETE, UPDATE, Chain, Rule
 from kogia.apiserver.admission.limit_ranger import LimitRanger
 from kogia.apiserver.admission.namespaces import NamespaceLifecycle
@@ -20,6 +21,7 @@ def built_in(cache: ReadCache, fresh: Callable[[], Awaitable[None]], *, taint_ne
     priority, limits = Priority(cache), LimitRanger(cache)
     mutating = [
         Rule(NamespaceLifecycle(cache, fresh), (CREATE, UPDATE, DELETE, CONNECT)),
+        Rule(record_requester, (CREATE,), (("certificates.k8s.io", "certificatesigningrequests", ""),)),
         Rule(ServiceAccountAdmission(cache), (CREATE,), PODS),
         *([Rule(taint_new_node, (CREATE,), (("", "nodes", ""),))] if taint_new_nodes else []),
         Rule(priority.admit_pod, (CREATE, UPDATE), PODS),
