@@ -21,6 +21,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
+import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -352,11 +353,15 @@ def _convert(target: Path, scanner: TarScanner) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a layer's tree, never following links. Idempotent."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
+    """Remove a layer's tree, never following links. Idempotent. What cannot go now goes with the next sweep."""
+    if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
+        return
+    for _ in range(5):
+        shutil.rmtree(path, ignore_errors=True)
+        if not path.exists():
+            return
+        time.sleep(0.02)  # the tar of a process that was killed is still ending
 
 
 def sync_filesystem(path: Path) -> None:

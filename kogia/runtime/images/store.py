@@ -151,11 +151,7 @@ class ImageStore:
                 stored_at=known.stored_at if known else time.time(),
                 pinned=pinned or bool(known and known.pinned),
             )
-            self._take_name(record, name)
-            if digest and digest not in record.digests:
-                record.digests.append(digest)
-            self._write(record)
-            self._reload()
+            self._name(record, name, digest)
         return self._records[image_id]
 
     def tag(self, image_id: str, name: str = "", digest: str = "") -> ImageRecord:
@@ -164,11 +160,7 @@ class ImageStore:
             self._refresh()
             record = self._records[image_id]
             if (name and name not in record.names) or (digest and digest not in record.digests):
-                self._take_name(record, name)
-                if digest and digest not in record.digests:
-                    record.digests.append(digest)
-                self._write(record)
-                self._reload()
+                self._name(record, name, digest)
             return self._records[image_id]
 
     def remove(self, image_id: str) -> list[Path]:
@@ -266,15 +258,18 @@ class ImageStore:
         trees = [self.layers.detach(chain_id) for chain_id in chain if chain_id not in wanted]
         return [tree for tree in trees if tree is not None]
 
-    def _take_name(self, record: ImageRecord, name: str) -> None:
-        if not name:
-            return
-        for other in self._records.values():
-            if other.id != record.id and name in other.names:
-                other.names.remove(name)
-                self._write(other)
-        if name not in record.names:
+    def _name(self, record: ImageRecord, name: str, digest: str) -> None:
+        """Write the record with its new name, then take that from others: a crash between leaves two, and the younger record counts."""
+        if name and name not in record.names:
             record.names.append(name)
+        if digest and digest not in record.digests:
+            record.digests.append(digest)
+        self._write(record)
+        for other in self._records.values():
+            if name and other.id != record.id and name in other.names:
+                other.names.remove(name)
+                self._write(other, keep_age=True)
+        self._reload()
 
     def _path(self, image_id: str) -> Path:
         return self._images / f"{image_id.removeprefix('sha256:')}.json"
@@ -282,10 +277,14 @@ class ImageStore:
     def _hold_path(self, owner: str) -> Path:
         return self._holds / f"{quote(owner, safe='')}.json"
 
-    def _write(self, record: ImageRecord) -> None:
+    def _write(self, record: ImageRecord, *, keep_age: bool = False) -> None:
         data = asdict(record)
         del data["layer_dirs"]  # follows from chain and root, and the root may move
-        write_atomic(self._path(record.id), json.dumps(data).encode())
+        path = self._path(record.id)
+        age = path.stat().st_mtime_ns if keep_age else 0
+        write_atomic(path, json.dumps(data).encode())
+        if keep_age:
+            os.utime(path, ns=(age, age))
 
     def _now_stamp(self) -> tuple[int, int]:
         info = os.stat(self._images)
@@ -299,8 +298,9 @@ class ImageStore:
         stamp = self._now_stamp()  # before reading: a change during the reading is then seen next time
         fresh = time.time_ns() - stamp[0] < STAMP_GRAIN_NS
         self._stamp = (0, 0) if fresh else stamp
-        records = {}
-        for path in self._images.glob("[0-9a-f]*.json"):
+        records: dict[str, ImageRecord] = {}
+        taken: set[str] = set()
+        for path in self._youngest_first():
             try:
                 data = read_json(path)
                 record = ImageRecord(**data, layer_dirs=[str(self.layers.path(c)) for c in reversed(data["chain"])])
@@ -313,9 +313,18 @@ class ImageStore:
             if missing or not self.content.has(record.id):
                 log.warning("image %s is incomplete and ignored", record.names[:1] or record.id)
                 continue
+            record.names = [name for name in record.names if name not in taken]
+            taken.update(record.names)
             records[record.id] = record
         self._records = records
         self._by_name = {name: r.id for r in records.values() for name in (*r.digests, *r.names)}
+
+    def _youngest_first(self) -> list[Path]:
+        ages = []
+        for path in self._images.glob("[0-9a-f]*.json"):
+            with contextlib.suppress(FileNotFoundError):
+                ages.append((path.stat().st_mtime_ns, path))
+        return [path for _, path in sorted(ages, reverse=True)]
 
     @contextlib.contextmanager
     def _flock(self, name: str, mode: int) -> Iterator[None]:

@@ -182,6 +182,16 @@ def test_a_name_moves_and_the_old_image_stays_nameless(store):
     assert store.resolve(old.id).names == []
 
 
+def test_a_crash_while_a_name_moves_leaves_it_with_the_new_image(store, monkeypatch):
+    small(store, "a", "1")
+    monkeypatch.setattr(store, "_write", lambda record, keep_age=False: (_ for _ in ()).throw(KeyboardInterrupt) if keep_age else ImageStore._write(store, record))
+    with pytest.raises(KeyboardInterrupt):
+        small(store, "a", "2")
+    reopened = ImageStore(store.root)
+    assert open(reopened.resolve("a").layer_dirs[0] + "/f").read() == "2"  # noqa: SIM115
+    assert sorted(r.names for r in reopened.all()) == [[], ["docker.io/library/a:latest"]]
+
+
 def test_layers_go_with_the_last_image_and_the_last_hold(store):
     from kogia.runtime.images.layers import remove_tree
 
@@ -297,3 +307,62 @@ def test_what_is_no_image(store, data):
     with pytest.raises(BadArchive):
         import_archive(store, io.BytesIO(data))
     assert os.listdir(store.ingest) == []
+
+
+BUILDER = """
+import sys
+from kogia.runtime.images.build import Entry, build_rootfs
+from kogia.runtime.images.layers import remove_tree
+from kogia.runtime.images.store import ImageStore
+store = ImageStore(sys.argv[1])
+print("ready", flush=True)
+number = 0
+while True:
+    number += 1
+    files = [Entry(f"/f{n}", content=b"%d" % number * 5000) for n in range(40)]
+    record = build_rootfs(store, f"localhost/crash:{number % 5}", files=files)
+    store.hold(record.id, f"owner-{number % 3}")
+    old = store.resolve(f"localhost/crash:{(number + 2) % 5}")
+    if old is not None:
+        for tree in store.remove(old.id):
+            remove_tree(tree)
+"""
+
+
+def test_kill_9_at_any_moment_leaves_whole_images_only(tmp_path):
+    import random
+    import sys
+    import time
+
+    source = random.Random(5)
+    for _ in range(12):
+        process = subprocess.Popen([sys.executable, "-c", BUILDER, str(tmp_path)], stdout=subprocess.PIPE)
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(source.random() * 0.25)
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        store = ImageStore(tmp_path)
+        for record in store.all():
+            assert len(os.listdir(record.layer_dirs[0])) == 40
+            store.content.get(record.id)
+            store.content.get(record.manifest)
+        wanted = {os.path.basename(d) for r in store.all() for d in r.layer_dirs}
+        held = {os.path.basename(str(store.layers.path(c))) for c in store._wanted_chains()}
+        there = {n.removesuffix(".json") for n in os.listdir(tmp_path / "layers")}
+        assert wanted <= there <= wanted | held
+        assert os.listdir(store.ingest) == []
+
+
+def test_two_processes_building_at_once(tmp_path):
+    import sys
+
+    code = (
+        "import sys; from kogia.runtime.images.build import Entry, build_rootfs; from kogia.runtime.images.store import ImageStore\n"
+        "s = ImageStore(sys.argv[1])\n"
+        "for n in range(15): build_rootfs(s, f'localhost/{sys.argv[2]}:{n}', files=[Entry('/f', content=b'%d' % n)])"
+    )
+    store = ImageStore(tmp_path)
+    running = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), who]) for who in ("a", "b")]
+    assert [p.wait(60) for p in running] == [0, 0]
+    assert len(store.all()) == 15 and all(len(r.names) == 2 for r in store.all())
