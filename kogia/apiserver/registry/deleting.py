@@ -115,17 +115,17 @@ class Deleter:
         context = self._context(request, options)
         chosen = list_options(request)
         entries, meta = await self._reader.entries(kind, info.namespace, chosen)
-        gate = asyncio.Semaphore(PARALLEL)
+        todo = iter(entries)
 
-        async def one(entry: Entry) -> None:
-            async with gate:
+        async def work() -> None:
+            for entry in todo:  # shared by all workers
                 try:
                     await self.remove(kind, entry.key, options, context)
                 except StatusError as error:
                     if error.code != 404:
                         raise
 
-        results = await asyncio.gather(*(one(e) for e in entries), return_exceptions=True)
+        results = await asyncio.gather(*(work() for _ in range(min(PARALLEL, len(entries)))), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
