@@ -19,6 +19,7 @@ from kogia.runtime.state import ContainerRecord, process_started
 log = logging.getLogger("kogia.runtime.container")
 
 START_FAILED = 128
+LOST_MESSAGE = "the container's end was not seen"
 LOST = 137  #: exit code of a container whose end nobody saw
 
 
@@ -58,6 +59,8 @@ async def _start_locked(ctx: Context, record: ContainerRecord) -> None:
     ctx.emit(t.ContainerEventType.CONTAINER_STARTED_EVENT, record)
     if exits.read(ctx.config.exits_dir, record.id) is not None:
         on_exit(ctx, record.id)  # it was over before its start was recorded
+    if record.state == t.ContainerState.CONTAINER_RUNNING:
+        ctx.conmons.add(record.id, record.conmon_pid, record.conmon_started)
 
 
 def _launch(ctx: Context, record: ContainerRecord) -> conmon.Launch:
@@ -115,5 +118,6 @@ def finish(ctx: Context, record: ContainerRecord, code: int, finished_at: int, r
     record.finished_at = max(finished_at, record.started_at)  # file times are as coarse as the kernel's tick
     ctx.records.save_container(record)
     ctx.exited.setdefault(record.id, asyncio.Event()).set()
+    ctx.conmons.remove(record.id)
     cgroups.kill_all(ctx.machine.layout, record.cgroup)
     ctx.emit(t.ContainerEventType.CONTAINER_STOPPED_EVENT, record)

@@ -41,6 +41,17 @@ async def stop(ctx: Context, container_id: str, timeout_s: float) -> None:
     await ctx.wait_exit(record, KILL_WAIT_S)
 
 
+async def stop_lost(ctx: Context, record: ContainerRecord) -> None:
+    """A container without conmon: kill what is left; its exit code will never be known."""
+    await ctx.in_thread(cgroups.kill_all, ctx.machine.layout, record.cgroup)
+    for _ in range(200):
+        if not is_alive(record.pid, record.pid_started):
+            break
+        await asyncio.sleep(0.01)
+    if record.state == t.ContainerState.CONTAINER_RUNNING:
+        container_start.finish(ctx, record, container_start.LOST, time.time_ns(), "Error", container_start.LOST_MESSAGE)
+
+
 async def remove(ctx: Context, container_id: str) -> None:
     """RemoveContainer: kills it first if it runs. The log file stays."""
     record = find(ctx.records.containers, container_id)

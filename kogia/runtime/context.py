@@ -20,6 +20,7 @@ from kogia.cri.errors import not_found
 from kogia.runtime.cgroups import Layout
 from kogia.runtime.cni import Cni
 from kogia.runtime.config import RuntimeConfig
+from kogia.runtime.conmon_watch import ConmonWatch
 from kogia.runtime.events import EventHub
 from kogia.runtime.hostports import HostPorts
 from kogia.runtime.network_default import DefaultNetwork
@@ -78,6 +79,7 @@ class Context:
     tasks: TaskOwner
     starts: asyncio.Semaphore
     seccomp: SeccompCache
+    conmons: ConmonWatch
     seccomp_keys: dict[str, str] = field(default_factory=dict)  # containers whose compiled filter is still to be learnt
     exited: dict[str, asyncio.Event] = field(default_factory=dict)
     locks: dict[str, asyncio.Lock] = field(default_factory=dict)

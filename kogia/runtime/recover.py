@@ -21,8 +21,6 @@ from kogia.runtime.state import ContainerRecord, SandboxRecord, is_alive
 
 log = logging.getLogger("kogia.runtime.recover")
 
-LOST_MESSAGE = "the container's end was not seen"
-
 
 async def recover(ctx: Context) -> set[str]:
     """Bring records and machine together; returns the ids of namespace sets in use."""
@@ -69,12 +67,13 @@ async def _recover_container(ctx: Context, record: ContainerRecord) -> None:
     if record.state != t.ContainerState.CONTAINER_RUNNING:
         return
     if is_alive(record.conmon_pid, record.conmon_started):
+        ctx.conmons.add(record.id, record.conmon_pid, record.conmon_started)
         log.info("adopted container %s (%s)", record.id[:12], record.name)
         return
     ended = exits.read(ctx.bundle(record.id), "exit")  # conmon's second copy, which survives the loss of the state directory
     await _kill(ctx, record)
     if ended is None:
-        container_start.finish(ctx, record, container_start.LOST, time.time_ns(), "Error", LOST_MESSAGE)
+        container_start.finish(ctx, record, container_start.LOST, time.time_ns(), "Error", container_start.LOST_MESSAGE)
     else:
         container_start.finish(ctx, record, ended[0], ended[1], "Completed" if ended[0] == 0 else "Error", "")
 

@@ -32,6 +32,7 @@ from kogia.runtime import (
 )
 from kogia.runtime.cni import Cni
 from kogia.runtime.config import RuntimeConfig
+from kogia.runtime.conmon_watch import ConmonWatch
 from kogia.runtime.context import Context, ImageSource, inspect_machine
 from kogia.runtime.events import EventHub
 from kogia.runtime.exits import ExitWatcher
@@ -78,11 +79,16 @@ class EmbeddedRuntime:
             for record in list(self.ctx.records.containers.values()):
                 if record.state != t.ContainerState.CONTAINER_RUNNING or record.starting:
                     continue
-                container_start.on_exit(self.ctx, record.id)
-                if record.state == t.ContainerState.CONTAINER_RUNNING and not is_alive(record.conmon_pid, record.conmon_started):
-                    if is_alive(record.pid, record.pid_started):
-                        log.warning("container %s has lost its conmon; stopping it", record.id)
-                    await container_stop.stop(self.ctx, record.id, 0)
+                if not is_alive(record.conmon_pid, record.conmon_started):
+                    self.conmon_gone(record.id)
+
+    def conmon_gone(self, container_id: str) -> None:
+        """Nobody watches this container any more: it has ended, or it must."""
+        container_start.on_exit(self.ctx, container_id)
+        record = self.ctx.records.containers.get(container_id)
+        if record is not None and record.state == t.ContainerState.CONTAINER_RUNNING:
+            log.warning("container %s has lost its conmon; stopping it", record.id)
+            self.ctx.tasks.spawn(f"lost-{record.id[:12]}", container_stop.stop_lost(self.ctx, record))
 
     async def version(self) -> t.VersionResponse:
         return t.VersionResponse(runtime_name="kogia", runtime_version=__version__)
@@ -175,6 +181,7 @@ class EmbeddedRuntime:
 
     async def close(self) -> None:
         self._watcher.close()
+        self.ctx.conmons.close()
         await self.ctx.tasks.close()
         await self.ctx.network.close()
         self.ctx.events.close()
@@ -201,6 +208,7 @@ async def open_runtime(config: RuntimeConfig, images: ImageSource) -> EmbeddedRu
         events=EventHub(),
         tasks=TaskOwner("runtime"),
         starts=asyncio.Semaphore(config.parallel_starts),
+        conmons=ConmonWatch(lambda container_id: runtime.conmon_gone(container_id)),
         seccomp=SeccompCache(config.root / "seccomp"),
     )
     runtime = EmbeddedRuntime(ctx)

@@ -76,9 +76,21 @@ def test_a_container_whose_conmon_was_killed(lab: Lab, rootfs: Path) -> None:
     os.kill(record["conmon_pid"], signal.SIGKILL)
 
     async def test(runtime) -> None:  # type: ignore[no-untyped-def]
-        status = await runtime.container_status(told["ids"][0])
+        status = await ended(runtime, told["ids"][0])
         assert (status.state, status.exit_code) == (t.ContainerState.CONTAINER_EXITED, 137)
         assert not os.path.exists(f"/proc/{told['pids'][0]}/root/bin")
+
+    lab.run(test)
+
+
+def test_a_conmon_killed_meanwhile(lab: Lab) -> None:
+    async def test(runtime) -> None:  # type: ignore[no-untyped-def]
+        _, (container,) = await started(runtime, lab.pod(), lab.container("sleep", "60"))
+        record = runtime.ctx.container(container)
+        os.kill(record.conmon_pid, signal.SIGKILL)
+        status = await asyncio.wait_for(ended(runtime, container), 5)
+        assert (status.exit_code, status.reason) == (137, "Error")
+        assert not os.path.exists(f"/proc/{record.pid}/root/bin")
 
     lab.run(test)
 
