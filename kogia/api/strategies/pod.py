@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from kogia.api.pods import qos_class
-from kogia.api.status import FieldError, forbidden_field
+from kogia.api.status import FieldError, forbidden_field, invalid_value
 from kogia.api.strategies.base import KindStrategy
 from kogia.api.strategies.pod_containers import PodContext, validate_ephemeral_containers
 from kogia.api.strategies.pod_defaults import default_pod, default_template
@@ -83,7 +83,9 @@ class PodStrategy(KindStrategy):
     def check_change(self, obj: Obj, old: Obj, subresource: str) -> list[FieldError]:
         if subresource == "ephemeralcontainers":
             return _validate_ephemeral(obj, old)
-        return [] if subresource in ("resize", "binding") else validate_pod_update(obj, old)
+        if subresource == "resize":
+            return _validate_resize(obj, old)
+        return [] if subresource == "binding" else validate_pod_update(obj, old)
 
     def check_status(self, obj: Obj, old: Obj) -> list[FieldError]:
         return validate_pod_status_update(obj, old)
@@ -157,6 +159,30 @@ def _resized(spec: Obj, before: Obj) -> Obj:
     if "resources" in spec:
         out["resources"] = spec["resources"]
     return out
+
+
+def _validate_resize(obj: Obj, old: Obj) -> Errors:
+    """Resources may change in size, but neither the quality of service nor anything beside cpu and memory."""
+    errors: Errors = []
+    was = (old.get("status") or {}).get("qosClass") or qos_class(old)
+    now = qos_class(obj)
+    if now != was:
+        errors.append(invalid_value("spec", now, "Pod QOS Class may not change as a result of resizing"))
+    for field in ("containers", "initContainers"):
+        before = {c.get("name"): c for c in (old.get("spec") or {}).get(field) or ()}
+        for container in (obj.get("spec") or {}).get(field) or ():
+            if _fixed_resources(container) != _fixed_resources(before.get(container.get("name")) or {}):
+                errors.append(forbidden_field("spec", "only cpu and memory resources are mutable"))
+                return errors
+    return errors
+
+
+def _fixed_resources(container: Obj) -> dict[tuple[str, str], Any]:
+    resources = container.get("resources") or {}
+    return {
+        (field, name): amount for field in ("requests", "limits") for name, amount in (resources.get(field) or {}).items()
+        if name not in ("cpu", "memory")
+    }
 
 
 def _validate_ephemeral(obj: Obj, old: Obj) -> Errors:

@@ -198,3 +198,19 @@ def test_field_selectors() -> None:
     fields = STRATEGY.selectable_fields(obj)
     assert fields["spec.nodeName"] == "n" and fields["status.phase"] == "Pending" and fields["spec.hostNetwork"] == "true"
     assert fields["status.podIP"] == "10.0.0.1"
+
+
+def resize(resources: dict[str, Any]) -> list[str]:
+    old = make(None, {"resources": {"requests": {"cpu": "1"}}})
+    new = copy.deepcopy(old)
+    new["spec"]["containers"][0] |= {"resources": resources, "image": "ignored"}
+    STRATEGY.prepare_update(new, old, "resize")
+    assert new["spec"]["containers"][0]["image"] == "nginx"
+    return [e.message for e in STRATEGY.validate_update(new, old, "resize")]
+
+
+def test_resize_changes_sizes_only() -> None:
+    assert resize({"requests": {"cpu": "2"}}) == []
+    assert resize({"requests": {"cpu": "1", "ephemeral-storage": "1Gi"}}) == ["spec: Forbidden: only cpu and memory resources are mutable"]
+    both = {"cpu": "1", "memory": "1Gi"}
+    assert resize({"requests": both, "limits": both}) == ['spec: Invalid value: "Guaranteed": Pod QOS Class may not change as a result of resizing']
