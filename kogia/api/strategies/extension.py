@@ -232,10 +232,28 @@ class GenerationStrategy(KindStrategy):
     has_generation = True
 
 
-class PathNameStrategy(KindStrategy):
-    """Kinds whose names may be anything a URL path can hold."""
+class ConditionalStrategy(KindStrategy):
+    """Kinds without rules of their own whose updates must say which version they change."""
 
+    unconditional_update = False
+
+
+class ClusterTrustBundleStrategy(ConditionalStrategy):
     name_check = staticmethod(names.path_segment_name)
+    field_labels = frozenset(("spec.signerName",))
+
+    def check(self, obj: Obj) -> list[FieldError]:
+        spec, name = obj.get("spec") or {}, (obj.get("metadata") or {}).get("name") or ""
+        signer = spec.get("signerName") or ""
+        wanted = signer.replace("/", ":") + ":" if signer else ""
+        if wanted and not name.startswith(wanted):
+            return [invalid_value("metadata.name", name, f"ClusterTrustBundle for signerName {signer} must be named with prefix {wanted}")]
+        if not wanted and ":" in name:
+            return [invalid_value("metadata.name", name, "ClusterTrustBundle without signer name must not have \":\" in its name")]
+        return []
+
+    def fields(self, obj: Obj) -> dict[str, str]:
+        return {"spec.signerName": (obj.get("spec") or {}).get("signerName") or ""}
 
 
 class ResourceSliceStrategy(KindStrategy):

@@ -147,6 +147,8 @@ class PriorityClassStrategy(KindStrategy):
 
 
 class RuntimeClassStrategy(KindStrategy):
+    unconditional_update = False
+
     def check(self, obj: Obj) -> list[FieldError]:
         errors: Errors = []
         handler = obj.get("handler") or ""

@@ -19,10 +19,11 @@ from kogia.api.strategies.extension import (
     AdmissionPolicyStrategy,
     APIServiceStrategy,
     CertificateSigningRequestStrategy,
+    ClusterTrustBundleStrategy,
+    ConditionalStrategy,
     CustomResourceDefinitionStrategy,
     FlowStrategy,
     GenerationStrategy,
-    PathNameStrategy,
     PodCertificateRequestStrategy,
     ResourceSliceStrategy,
     WebhookConfigurationStrategy,
@@ -93,10 +94,10 @@ _BY_GROUP_VERSION: dict[tuple[str, str], dict[str, type[KindStrategy]]] = {
     },
     ("storage.k8s.io", "v1"): {
         "StorageClass": StorageClassStrategy, "CSIDriver": CSIDriverStrategy, "CSINode": CSINodeStrategy,
-        "VolumeAttachment": VolumeAttachmentStrategy,
+        "VolumeAttachment": VolumeAttachmentStrategy, "CSIStorageCapacity": ConditionalStrategy, "VolumeAttributesClass": ConditionalStrategy,
     },
     ("certificates.k8s.io", "v1"): {
-        "CertificateSigningRequest": CertificateSigningRequestStrategy, "ClusterTrustBundle": PathNameStrategy,
+        "CertificateSigningRequest": CertificateSigningRequestStrategy, "ClusterTrustBundle": ClusterTrustBundleStrategy,
         "PodCertificateRequest": PodCertificateRequestStrategy,
     },
     ("admissionregistration.k8s.io", "v1"): {
@@ -107,6 +108,7 @@ _BY_GROUP_VERSION: dict[tuple[str, str], dict[str, type[KindStrategy]]] = {
     ("apiextensions.k8s.io", "v1"): {"CustomResourceDefinition": CustomResourceDefinitionStrategy},
     ("apiregistration.k8s.io", "v1"): {"APIService": APIServiceStrategy},
     ("flowcontrol.apiserver.k8s.io", "v1"): {"FlowSchema": FlowStrategy, "PriorityLevelConfiguration": FlowStrategy},
+    ("storagemigration.k8s.io", "v1"): {"StorageVersionMigration": ConditionalStrategy},
     ("resource.k8s.io", "v1"): {
         "DeviceClass": GenerationStrategy, "DeviceTaintRule": GenerationStrategy, "ResourceSlice": ResourceSliceStrategy,
     },
