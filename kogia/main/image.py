@@ -94,7 +94,9 @@ def _text(error: Exception) -> str:
 
 async def _run(config: ClusterConfig, options: argparse.Namespace) -> int:
     if options.command in ("import", "build-rootfs"):
-        (_import if options.command == "import" else _build)(_store(config), options)
+        store = _store(config)
+        (_import if options.command == "import" else _build)(store, options)
+        store.settle()
         return 0
     async with _service(config) as images:
         actions = {"pull": _pull, "ls": _list, "list": _list, "rm": _remove}

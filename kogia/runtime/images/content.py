@@ -1,7 +1,7 @@
 """Content-addressed blobs: manifests and configs, `<root>/content/sha256/<hex>`.
 
 Compressed layers are not kept after unpacking: they can be had again, and would double the disk an image takes. Invariants: a blob's
-name is its digest; it appears whole or not at all (written beside, fsynced, renamed).
+name is its digest; it appears whole or not at all (written beside, renamed). Nothing is fsynced here: see `ImageStore.settle`.
 Neighbours: store.py decides which blobs are still wanted.
 """
 
@@ -19,30 +19,15 @@ def digest_of(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
-def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Write `data` so that a reader, or a machine that lost power, sees the old file or the new one. Errors: OSError."""
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write `data` so that a reader sees the old file or the new one, also when this process is killed. Errors: OSError."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
+        temporary.write_bytes(data)
         os.rename(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    if durable:
-        sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Make renames and removals in `path` durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def read_json(path: Path) -> Any:
@@ -67,8 +52,12 @@ class ContentStore:
         """Keep `data`; returns its digest. A blob already there is not written again."""
         digest = digest_of(data)
         path = self.path(digest)
-        if not path.exists():
-            write_atomic(path, data)
+        try:
+            if path.stat().st_size == len(data):
+                return digest
+        except FileNotFoundError:
+            pass
+        write_atomic(path, data)
         return digest
 
     def get(self, digest: str) -> bytes:

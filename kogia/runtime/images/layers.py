@@ -4,7 +4,8 @@ A layer's compressed bytes go through a decompressor, the digest of the plain ar
 overlayfs spells differently is converted afterwards. All blocking: callers run it in a thread. Layers are kept by chainID, so that
 images with the same base share them. Directory names are short because every lower directory of a mount must fit into one page of options.
 Invariants: `<root>/layers/<name>.json` exists only when `<root>/layers/<name>` is complete; no path taken from an archive is followed
-through a symbolic link; `trusted.*` attributes never come out of an archive.
+through a symbolic link; `trusted.*` attributes never come out of an archive. Unpacking does not wait for the disk: a layer not yet known to be on
+it names the boot it was made in, and after another boot it counts as missing (`unsettled`, `mark_settled`).
 Sources: OCI image-spec layer.md (whiteouts, chainID); kernel Documentation/filesystems/overlayfs.rst.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import hashlib
 import json
 import logging
@@ -24,7 +26,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -53,6 +55,7 @@ class Layer:
     diff_id: str
     size: int  #: bytes of the plain archive
     entries: int
+    boot: str = ""  #: the boot it was made in, while a power cut might still tear it; "" = safely on disk
 
 
 def chain_ids(diff_ids: list[str]) -> list[str]:
@@ -82,7 +85,17 @@ class LayerStore:
             layer = Layer(**read_json(path.with_suffix(".json")))
         except (OSError, ValueError, TypeError):
             return None
-        return layer if layer.chain_id == chain_id and path.is_dir() else None
+        return layer if layer.chain_id == chain_id and layer.boot in ("", boot_id()) and path.is_dir() else None
+
+    def unsettled(self) -> list[Layer]:
+        """Layers of this boot that nobody has flushed yet."""
+        return [layer for layer in self.all() if layer.boot == boot_id()]
+
+    def mark_settled(self, layers: list[Layer]) -> None:
+        """After the file system was flushed. Call it with the store locked."""
+        for layer in layers:
+            if self.get(layer.chain_id) == layer:
+                write_atomic(self.path(layer.chain_id).with_suffix(".json"), _record(replace(layer, boot="")))
 
     def all(self) -> list[Layer]:
         found = []
@@ -108,7 +121,7 @@ class LayerStore:
             if found != diff_id:
                 raise BadLayer(f"wrong diff id calculated on extraction {found!r}, expected {diff_id!r}")
             self._inherit(work, scanner.implied(), parents)
-            layer = Layer(chain_id, diff_id, size, scanner.entries)
+            layer = Layer(chain_id, diff_id, size, scanner.entries, boot_id())
             self._commit(work, layer)
         except BaseException:
             remove_tree(work)
@@ -126,7 +139,6 @@ class LayerStore:
 
     def _commit(self, work: Path, layer: Layer) -> None:
         path = self.path(layer.chain_id)
-        sync_filesystem(work)
         record = path.with_suffix(".json")
         if self.get(layer.chain_id) is not None:  # another process was quicker
             remove_tree(work)
@@ -362,6 +374,11 @@ def remove_tree(path: Path) -> None:
         if not path.exists():
             return
         time.sleep(0.02)  # the tar of a process that was killed is still ending
+
+
+@functools.cache
+def boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def sync_filesystem(path: Path) -> None:

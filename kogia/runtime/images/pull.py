@@ -7,6 +7,7 @@ speaks to registries, layers.py unpacks, service.py shares pulls and words error
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -98,7 +99,7 @@ class Pull:
 
     async def _config(self, document: dict[str, Any]) -> bytes:
         digest = _digest(document["config"])
-        if self._store.content.has(digest):
+        with contextlib.suppress(OSError, ValueError):  # absent, or torn by a power cut
             return self._store.content.get(digest)
         data = await self._source.config(digest)
         if digest_of(data) != digest:

@@ -28,6 +28,7 @@ from kogia.runtime.images.store import ImageRecord, ImageStore
 log = logging.getLogger("kogia.runtime.images")
 
 PROGRESS_EVERY_S = 5.0
+SETTLE_AFTER_S = 10.0
 _PullKey = tuple[str, tuple[str, ...]]
 
 
@@ -47,6 +48,8 @@ class Images:
         self._limits = limits  #: distribution.Limits; typed loosely so that it is not imported before a pull
         self._pulls: dict[_PullKey, _Shared] = {}
         self._locks: dict[str, asyncio.Lock] = {}
+        self._looked = False
+        self._settling: asyncio.Task[None] | None = None
         self._tasks = TaskOwner("images", _unexpected)
         self.progress: dict[str, Progress] = {}  #: of pulls under way, by name
 
@@ -59,6 +62,9 @@ class Images:
         return [to_cri(record) for record in self.store.all()]
 
     async def image_status(self, image: t.ImageSpec) -> t.Image | None:
+        if not self._looked:  # an image made on the spot before this process began may not be flushed yet
+            self._looked = True
+            self._settle_later()
         found = self.store.resolve(image.image)
         return to_cri(found) if found else None
 
@@ -96,8 +102,9 @@ class Images:
         return [t.FilesystemUsage(timestamp=time.time_ns(), mountpoint=str(self.store.root), used_bytes=used, inodes_used=inodes)]
 
     async def close(self) -> None:
-        """End pulls under way; what they fetched stays for the next try."""
+        """End pulls under way; what they fetched stays for the next try. What came in is put on disk."""
         await self._tasks.close()
+        await offload(self.store.settle)
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
@@ -115,6 +122,7 @@ class Images:
         finally:
             reporter.cancel()
             self.progress.pop(name, None)
+        self._settle_later()
         log.info("pulled %s: %s in %.2f s", name, progress, time.monotonic() - progress.started)
         return next((d for d in record.digests if d.startswith(f"{ref.repository}@")), record.repo_digest)
 
@@ -147,6 +155,16 @@ class Images:
             failure = CriError(code, f'failed to pull and unpack image "{ref}": {stage}: {text}')
         log.warning("%s", failure)
         raise failure
+
+    def _settle_later(self) -> None:
+        """Flush what came in, once, a little later, when containers have had their start."""
+        if self._settling is None or self._settling.done():
+            self._settling = self._tasks.spawn("settle", self._settle())
+
+    async def _settle(self) -> None:
+        await asyncio.sleep(SETTLE_AFTER_S)
+        self._settling = None
+        await offload(self.store.settle)
 
     async def _report(self, progress: Progress) -> None:
         while True:

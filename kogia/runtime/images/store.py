@@ -9,7 +9,8 @@
 
 Several processes may have the store open (the node, and `kogia image import` beside it): changes are made under `lock`, and a
 store notices foreign changes by the directory's mtime before it answers. Invariants: an image is listed only if its config and all its layers
-are here; a layer is removed only when no image and no hold names it. Synchronous; the parts that copy or delete much data belong in threads.
+are here; a layer is removed only when no image and no hold names it. No write waits for the disk: `settle` flushes everything
+afterwards, and what a power cut tears before that is seen at the next start and fetched again. Synchronous; the parts that copy or delete much data belong in threads.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from urllib.parse import quote, unquote
 
 from kogia.cri import reference
 from kogia.runtime.images.content import ContentStore, read_json, write_atomic
-from kogia.runtime.images.layers import LayerStore, chain_ids, remove_tree
+from kogia.runtime.images.layers import LayerStore, chain_ids, remove_tree, sync_filesystem
 
 log = logging.getLogger("kogia.runtime.images")
 
@@ -174,6 +175,14 @@ class ImageStore:
             self._reload()
             return self._collect(record.chain, {record.id, record.manifest})
 
+    def settle(self) -> None:
+        """Put everything on disk. Slow on a busy disk: run it in a thread, some time after images came in. Cheap when nothing did."""
+        layers = self.layers.unsettled()
+        if layers:
+            sync_filesystem(self.root)
+            with self._flock("lock", fcntl.LOCK_EX):
+                self.layers.mark_settled(layers)
+
     def untag(self, image_id: str, name: str) -> None:
         """Take one name from an image; the image stays. Idempotent."""
         with self._flock("lock", fcntl.LOCK_EX):
@@ -191,7 +200,7 @@ class ImageStore:
         with self._flock("lock", fcntl.LOCK_EX):
             self._refresh()
             record = self._records[image_id]
-            write_atomic(self._hold_path(owner), json.dumps({"image": image_id, "chain": record.chain}).encode(), durable=False)
+            write_atomic(self._hold_path(owner), json.dumps({"image": image_id, "chain": record.chain}).encode())
 
     def release(self, owner: str) -> None:
         """Let go. Layers of images removed meanwhile go now. Idempotent."""
@@ -309,7 +318,7 @@ class ImageStore:
             except (OSError, ValueError, TypeError, KeyError) as error:
                 log.warning("unreadable image record %s: %s", path, error)
                 continue
-            missing = [d for d in record.layer_dirs if not os.path.exists(d + ".json")]
+            missing = [chain_id for chain_id in record.chain if self.layers.get(chain_id) is None]
             if missing or not self.content.has(record.id):
                 log.warning("image %s is incomplete and ignored", record.names[:1] or record.id)
                 continue

@@ -192,6 +192,20 @@ def test_a_crash_while_a_name_moves_leaves_it_with_the_new_image(store, monkeypa
     assert sorted(r.names for r in reopened.all()) == [[], ["docker.io/library/a:latest"]]
 
 
+def test_what_a_power_cut_may_have_torn_is_not_believed(store, monkeypatch):
+    from kogia.runtime.images import layers
+
+    safe = small(store, "safe", "1")
+    store.settle()
+    small(store, "torn", "2")
+    assert len(ImageStore(store.root, sweep=False).all()) == 2  # killed processes tear nothing
+    monkeypatch.setattr(layers, "boot_id", lambda: "another-boot")
+    after = ImageStore(store.root)
+    assert [r.id for r in after.all()] == [safe.id]
+    again = small(after, "torn", "2")
+    assert after.resolve("torn").id == again.id and after.layers.unsettled()
+
+
 def test_layers_go_with_the_last_image_and_the_last_hold(store):
     from kogia.runtime.images.layers import remove_tree
 
