@@ -38,6 +38,8 @@ from kogia.store.interface import (
 from kogia.store.leasing import LeaseTable
 from kogia.store.watching import WatchHub, check_ops
 
+#: of the tables below, kept in the file; a file of a newer version is refused
+SCHEMA_VERSION = 1
 _SHIFT = 20  #: bits of `id` below the revision
 #: events read at a time while a watcher catches up
 PAGE = 1000
@@ -82,11 +84,16 @@ class SqliteStore:
         self._lock = self._exclusive(self._path + ".lock")
         try:
             self._db = self._connect()
+            found = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if found > SCHEMA_VERSION:
+                raise sqlite3.DatabaseError(f"made by a newer version (its format is {found}, this one knows {SCHEMA_VERSION})")
             self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;" + _SCHEMA)
+            if found != SCHEMA_VERSION:
+                self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             meta = dict(self._db.execute("SELECT name, value FROM meta"))
             newest = self._db.execute("SELECT max(id) FROM kv").fetchone()[0] or 0
             leases = self._db.execute("SELECT id, deadline FROM lease").fetchall()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             os.close(self._lock)
             raise StoreError(f"cannot open {self._path}: {error}") from error
         self._compact_revision: int = meta.get("compact_revision", 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -121,3 +122,16 @@ def test_the_file_is_private(tmp_path: Path) -> None:
 
     asyncio.run(main())
     assert (tmp_path / "db").stat().st_mode & 0o077 == 0
+
+
+def test_what_is_no_store_of_ours_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text").write_bytes(b"this is no database" * 100)
+    with pytest.raises(StoreError, match="cannot open"):
+        SqliteStore(tmp_path / "text")
+    newer = sqlite3.connect(tmp_path / "newer")
+    newer.execute("PRAGMA user_version = 99")
+    newer.close()
+    with pytest.raises(StoreError, match="newer version"):
+        SqliteStore(tmp_path / "newer")
+    with pytest.raises(StoreError, match="newer version"):
+        SqliteStore(tmp_path / "newer")  # the lock was given back
