@@ -39,6 +39,7 @@ class _ClientProtocol(asyncio.Protocol):
         self.gate: WriteGate = None  # type: ignore[assignment]
         self.raw: RawConnection | None = None
         self.idle_since = 0.0
+        self._tls = False
         self._parser: Any = None
         self._waiter: asyncio.Future[None] | None = None
         self._error: Exception | None = None
@@ -59,6 +60,7 @@ class _ClientProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = self.transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
         self.gate = WriteGate(transport)
+        self._tls = transport.get_extra_info("sslcontext") is not None
 
     def pause_writing(self) -> None:
         self.gate.pause()
@@ -69,7 +71,7 @@ class _ClientProtocol(asyncio.Protocol):
     def eof_received(self) -> bool:
         if self.raw is not None:
             self.raw.feed_eof()
-            return self.transport.get_extra_info("sslcontext") is None
+            return not self._tls
         self._finish(None)
         return False
 

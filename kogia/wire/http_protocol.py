@@ -58,6 +58,7 @@ class HttpProtocol(asyncio.Protocol):
         self._queue: deque[tuple[Request, bool, bool]] = deque()  #: with: keep alive, may be chunked
         self._task: asyncio.Task[None] | None = None
         self._streaming = False
+        self._tls = False
         self._peer_done = False  #: the peer sends no more
         self._raw: RawConnection | None = None
         self._switching = False  #: an upgrade request was read; what follows is not HTTP
@@ -74,6 +75,7 @@ class HttpProtocol(asyncio.Protocol):
         transport = self.transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
         transport.set_write_buffer_limits(high=WRITE_HIGH)
         self.gate = WriteGate(transport)
+        self._tls = transport.get_extra_info("sslcontext") is not None
         address = transport.get_extra_info("peername")
         self.peer = Peer(
             address=address[0] if isinstance(address, tuple) else "",
@@ -101,12 +103,11 @@ class HttpProtocol(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Half-close is honoured on plain connections while a whole answer or a raw stream is under way; TLS has none."""
-        tls = self.transport.get_extra_info("sslcontext") is not None
         if self._raw is not None:
             self._raw.feed_eof()
-            return not tls
+            return not self._tls
         self._peer_done = True
-        return self._task is not None and not self._streaming and not tls
+        return self._task is not None and not self._streaming and not self._tls
 
     def data_received(self, data: bytes) -> None:
         if self._raw is not None:

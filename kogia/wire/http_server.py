@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import asyncio.sslproto
 import contextlib
+import ctypes
+import gc
 import json
 import os
 import ssl
@@ -21,6 +23,8 @@ from kogia.wire.http_protocol import HttpProtocol
 from kogia.wire.messages import Handler
 
 SWEEP_S = 5.0
+#: after so many closed connections their memory is given back: else it climbs with every wave of watches
+TRIM_AFTER = 500
 BACKLOG = 1024
 
 
@@ -57,6 +61,7 @@ class Server:
         self.connections: set[HttpProtocol] = set()
         self.closing = False
         self._emptied = asyncio.Event()
+        self._forgotten = 0
         self.tasks = TaskOwner("http")
         self._listeners: list[asyncio.Server] = []
         self._unix_path = ""
@@ -74,6 +79,7 @@ class Server:
 
     def forget(self, connection: HttpProtocol) -> None:
         self.connections.discard(connection)
+        self._forgotten += 1
         if self.closing and not self.connections:
             self._emptied.set()
 
@@ -100,6 +106,9 @@ class Server:
         now = time.monotonic()
         for connection in [c for c in self.connections if 0 < c.deadline < now]:
             connection.expire()
+        if self._forgotten >= TRIM_AFTER:
+            self._forgotten = 0
+            _give_back_memory()
         self._sweep_handle = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
 
     async def close(self, grace_s: float = 2.0) -> None:
@@ -123,6 +132,13 @@ class Server:
         if self._unix_path:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._unix_path)
+
+
+def _give_back_memory() -> None:
+    """Collect dead connections and return free pages to the system, where the C library can."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 async def serve(

@@ -205,10 +205,12 @@ def cluster_role_bindings() -> list[Obj]:
         "system:volume-scheduler": ("system:volume-scheduler", ["User:system:kube-scheduler"]),
         "system:service-account-issuer-discovery": ("system:service-account-issuer-discovery", ["Group:system:serviceaccounts"]),
     }
+    # All controllers share one process and one identity here, so that identity holds each controller's role beside the service account.
     bindings = [_binding("ClusterRoleBinding", "ClusterRole", name, role, subjects) for name, (role, subjects) in pairs.items()]
     for role in controller_roles():
         account = role.rpartition(":")[2]
-        bindings.append(_binding("ClusterRoleBinding", "ClusterRole", role, role, [f"ServiceAccount:kube-system/{account}"]))
+        subjects = [f"ServiceAccount:kube-system/{account}", "User:system:kube-controller-manager"]
+        bindings.append(_binding("ClusterRoleBinding", "ClusterRole", role, role, subjects))
     return bindings
 
 

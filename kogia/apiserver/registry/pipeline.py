@@ -135,7 +135,7 @@ class Pipeline:
         strategy = kind.strategy
         metadata.fill_new(obj, kind.row, namespace, context.now)
         strategy.default(obj)
-        if strategy.has_status:
+        if strategy.has_status and strategy.drops_status_on_create:
             obj.pop("status", None)
         if managed:  # before admission: what that adds belongs to nobody
             record(obj, None, kind.stored, context.manager, context.now)
