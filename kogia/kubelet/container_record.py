@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from kogia.api.times import format_time
+from kogia.api.times import format_time, parse_time
 from kogia.base.backoff import Backoff
 from kogia.cri import types as t
 
@@ -116,6 +116,26 @@ class ContainerRecord:
             ),
             LOST_MESSAGE,
         )
+
+    def recall(self, entry: Obj, now: float) -> None:
+        """Make `current` from the API's container status, when it says that an attempt existed."""
+        container_id = str(entry.get("containerID", "")).rpartition("//")[2]
+        if not container_id:
+            return
+        state = entry.get("state") or {}
+        ended = state.get("terminated") or {}
+        if "waiting" in state:
+            ended = (entry.get("lastState") or {}).get("terminated") or {}
+            self.last = None
+        began = ended.get("startedAt") or (state.get("running") or {}).get("startedAt")
+        finished = ended.get("finishedAt")
+        self.current = t.ContainerStatus(
+            id=container_id, metadata=t.ContainerMetadata(name=self.name, attempt=int(entry.get("restartCount") or 0)),
+            state=t.ContainerState.CONTAINER_EXITED, exit_code=int(ended.get("exitCode", 137)), reason=ended.get("reason", "ContainerStatusUnknown"),
+            started_at=int(parse_time(began).timestamp() * 1e9) if began else 0,
+            finished_at=int((parse_time(finished).timestamp() if finished else now) * 1e9), image_ref=entry.get("imageID", ""),
+        )
+        self.message = ended.get("message", "") if ended else LOST_MESSAGE
 
     def back_off(self) -> None:
         """After a crash: when it may run again. The first restart is immediate, but for the moment in which its sandbox may turn out to fall."""

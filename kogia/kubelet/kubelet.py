@@ -62,7 +62,7 @@ class Kubelet:
             config=config, client=client, runtime=runtime, images=images,
             recorder=EventRecorder(client, "kubelet", config.node_name, clock),
             statuses=StatusWriter(client, clock), data=ApiData(client, clock), mounts=mounts, clock=clock,
-            services=self._services.list, host_ips=tuple(node_addresses(config)), capacity=capacity, allocatable=dict(capacity),
+            services=self._services.list, wait_services=self._wait_services, host_ips=tuple(node_addresses(config)), capacity=capacity, allocatable=dict(capacity),
             memory_bytes=memory, runtime_handlers=self._handler,
         )
         self.node_object = Node(self.node, lambda: len(self.workers))
@@ -162,6 +162,10 @@ class Kubelet:
             return ""
         found = self._runtime_classes.get(name)
         return None if found is None else str(found.get("handler", ""))
+
+    async def _wait_services(self) -> None:
+        if not self._services.has_synced:
+            await self._services.wait_synced(10)
 
     def find(self, namespace: str, name: str) -> PodWorker | None:
         """By name, for the kubelet's API."""

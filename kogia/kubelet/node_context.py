@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,7 @@ class NodeContext:
     mounts: Mounts
     clock: Clock
     services: Callable[[str], list[Obj]]  #: Services of a namespace, from memory
+    wait_services: Callable[[], Awaitable[None]]  #: until Services have been read once; raises TimeoutError
     host_ips: tuple[str, ...] = ()
     capacity: dict[str, str] = field(default_factory=dict)
     allocatable: dict[str, str] = field(default_factory=dict)

@@ -130,8 +130,9 @@ class PodActions:
             self._emit("Warning", "Failed", f"Error: {error}", name)
             return ev.ContainerFailed(name, "CreateContainerConfigError", str(error))
         except (StatusError, OSError, TimeoutError) as error:
-            self._emit("Warning", "Failed", f"Error: {error}", name)
-            return ev.ContainerFailed(name, "CreateContainerConfigError", str(error))
+            why = str(error) or "services have not yet been read at least once, cannot construct envvars"
+            self._emit("Warning", "Failed", f"Error: {why}", name)
+            return ev.ContainerFailed(name, "CreateContainerConfigError", why)
         sandbox = self._sandbox or self._sandbox_config(0)
         try:
             container_id = await self.node.runtime.create_container(do.sandbox_id, config, sandbox)
@@ -187,6 +188,7 @@ class PodActions:
             raise environments.EnvError(f'{nonroot} (pod: "{pod["metadata"]["name"]}_{namespace}({pod["metadata"]["uid"]})", container: {do.container})')
         map_names, secret_names = environments.references(container)
         maps = {n: await node.data.config_map(namespace, n) for n in sorted(map_names)}
+        await node.wait_services()
         secrets = {n: await node.data.secret(namespace, n) for n in sorted(secret_names)}
         facts = environments.Facts(
             config_maps={n: m for n, m in maps.items() if m is not None},

@@ -187,7 +187,7 @@ class PodState:
 
     def _adopt(self, listed: ev.RuntimeListed, now: float) -> Iterator[ev.Instruction]:
         """Take over what runs without touching it."""
-        self.listed = True
+        first, self.listed = not self.listed, True
         self.sandboxes = {s.id for s in listed.sandboxes}
         for sandbox in listed.sandboxes:
             self.sandbox_attempt = max(self.sandbox_attempt, sandbox.metadata.attempt)
@@ -223,6 +223,16 @@ class PodState:
         for record in self.records.values():
             if record.running and record.current is not None and record.current.id not in seen:
                 record.lose(now)
+        if first:
+            self._recall(now)
+
+    def _recall(self, now: float) -> None:
+        """Containers the API knows and the runtime has lost (a reboot): as they ended, or ended by the loss. They are not run a second time
+        unless the restart policy says so."""
+        for entry in (self.status.get("initContainerStatuses") or []) + (self.status.get("containerStatuses") or []):
+            record = self.records.get(entry.get("name", ""))
+            if record is not None and record.current is None:
+                record.recall(entry, now)
 
     def _take_sandbox(self, status: t.PodSandboxStatus) -> None:
         self.sandbox, self.sandbox_starting, self.old_sandbox = status, False, ""
@@ -370,7 +380,7 @@ class PodState:
                 yield self._stop(record, grace_s, f"Stopping container {record.name}" if record.stop_grace_s is None else "")
 
     def _terminate(self, now: float) -> Iterator[ev.Instruction]:
-        yield from self._stop_all(min(self.grace_s, 1.0) if self.deleted and not self.deleting else self.grace_s)
+        yield from self._stop_all(min(self.grace_s, 1.0) if self.deleted else self.grace_s)
         if not self.idle:
             return
         if not self.cleaning:

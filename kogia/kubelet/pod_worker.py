@@ -83,8 +83,11 @@ class PodWorker:
             elif isinstance(event, ev.ContainerStarted) and event.status.state == t.ContainerState.CONTAINER_EXITED:
                 self._events.appendleft(ev.ContainerExited(event.status, self.actions.message(event.status)))
                 event = ev.ContainerStarted(event.container, event.sandbox_id, as_running(event.status))
-            for instruction in self.state.handle(event, self.node.clock.now()):
-                self._carry_out(instruction)
+            try:
+                for instruction in self.state.handle(event, self.node.clock.now()):
+                    self._carry_out(instruction)
+            except Exception:  # one event must not end the Pod's care: the next reconciles from the state as it is
+                log.exception("pod %s: cannot handle %s", self.pod["metadata"]["name"], type(event).__name__)
             self.actions.ips = self.state.ips
 
     def _updated(self, pod: Obj) -> None:
@@ -118,9 +121,19 @@ class PodWorker:
         elif kind == kinds.CONTAINER_DELETED_EVENT:
             self.post(ev.ContainerRemoved(found))
 
-    def _act(self, name: str, work: Awaitable[ev.Event | None]) -> asyncio.Task[Any]:
+    def _act(
+        self, name: str, work: Awaitable[ev.Event | None], failed: Callable[[str], ev.Event] | None = None
+    ) -> asyncio.Task[Any]:
+        """Run `work` beside the loop; its result is posted. `failed` answers for what nobody foresaw, so that it is tried again."""
+
         async def act() -> None:
-            result = await work
+            try:
+                result = await work
+            except Exception as error:
+                log.exception("%s of pod %s failed", name, self.pod["metadata"]["name"])
+                if failed is None:
+                    return
+                result = failed(f"internal error: {error!r}")
             if result is not None:
                 self.post(result)
 
@@ -136,14 +149,16 @@ class PodWorker:
             case ev.DoSetTimer(at):
                 self._set_timer(at)
             case ev.DoMountVolumes():
-                self._act("volumes", actions.mount_volumes())
+                self._act("volumes", actions.mount_volumes(), ev.VolumesFailed)
             case ev.DoRunSandbox():
-                self._act("sandbox", actions.run_sandbox(do))
+                self._act("sandbox", actions.run_sandbox(do), ev.SandboxFailed)
             case ev.DoEnsureImage(container):
                 self._image_tasks = [task for task in self._image_tasks if not task.done()]
-                self._image_tasks.append(self._act(f"image-{container}", actions.ensure_image(container)))
+                work = actions.ensure_image(container)
+                self._image_tasks.append(self._act(f"image-{container}", work, lambda why: ev.ImageFailed(container, "ErrImagePull", why)))
             case ev.DoStartContainer():
-                self._act(f"start-{do.container}", actions.start_container(do))
+                name = do.container
+                self._act(f"start-{name}", actions.start_container(do), lambda why: ev.ContainerFailed(name, "CreateContainerError", why))
             case ev.DoStopContainer(container, container_id, _, message):
                 if message:
                     self._emit("Normal", "Killing", message, container)

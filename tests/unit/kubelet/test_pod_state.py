@@ -301,6 +301,35 @@ def test_readiness_follows_its_probe():
     assert ready() == "True"
 
 
+def api_status(state, **more):
+    entry = {"name": "a", "containerID": "kogia://c9", "restartCount": 2, "imageID": "i", "lastState": {}, "state": state, **more}
+    return {"phase": "Running", "startTime": "2027-01-01T00:00:00Z", "containerStatuses": [entry]}
+
+
+def test_after_a_reboot_a_never_pod_is_not_run_a_second_time():
+    pod = {**make_pod("Never"), "status": api_status({"running": {"startedAt": "2027-01-01T00:00:01Z"}})}
+    world = World(pod).begin()
+    assert not world.running() and world.phases == ["Failed"]
+    ended = world.statuses[-1]["containerStatuses"][0]["state"]["terminated"]
+    assert (ended["exitCode"], ended["reason"]) == (137, "ContainerStatusUnknown")
+
+
+def test_after_a_reboot_an_always_pod_runs_again_and_counts():
+    pod = {**make_pod(), "status": api_status({"running": {"startedAt": "2027-01-01T00:00:01Z"}})}
+    world = World(pod).begin()
+    assert world.running()
+    assert world.statuses[-1]["containerStatuses"][0]["restartCount"] == 3
+    assert world.statuses[-1]["containerStatuses"][0]["lastState"]["terminated"]["containerID"] == "kogia://c9"
+
+
+def test_a_completed_pod_keeps_its_status_without_its_containers():
+    done = {"exitCode": 0, "reason": "Completed", "startedAt": "2027-01-01T00:00:01Z", "finishedAt": "2027-01-01T00:00:02Z", "containerID": "kogia://c9"}
+    pod = {**make_pod("Never"), "status": {**api_status({"terminated": done}), "phase": "Succeeded"}}
+    world = World(pod).begin()
+    assert world.statuses[-1]["phase"] == "Succeeded" and not world.running()
+    assert world.statuses[-1]["containerStatuses"][0]["state"]["terminated"] == done
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.data())
 def test_any_life_keeps_the_invariants_and_ends_clean(data):
