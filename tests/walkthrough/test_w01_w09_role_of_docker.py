@@ -156,7 +156,7 @@ def test_w06_a_removed_container_is_replaced_within_a_second(apache: Cluster) ->
 def test_w07_a_stopped_container_completes_and_runs_again(apache: Cluster) -> None:
     watch = apache.spawn("get", "pods", "pod-apache", "--watch", "-o", "wide")
     time.sleep(1)
-    apache.crictl("stop", container_id(apache)).ok()
+    apache.crictl("stop", "--timeout", "10", container_id(apache)).ok()
     apache.wait_for(lambda: container_status(apache).get("restartCount") == 1 and container_status(apache)["ready"], "the restart")
     watch.terminate()
     text, _ = watch.communicate(timeout=10)
@@ -179,7 +179,7 @@ def test_w08_a_removed_sandbox_comes_back(apache: Cluster, how: list[str]) -> No
 
 @pytest.mark.parametrize("version", ["kogia", *oldest_and_newest()])
 def test_w09_describe_tells_it_all(apache: Cluster, version: str) -> None:
-    apache.crictl("stop", container_id(apache)).ok()
+    apache.crictl("stop", "--timeout", "10", container_id(apache)).ok()
     apache.wait_for(lambda: container_status(apache).get("restartCount") == 1 and container_status(apache)["ready"], "the restart")
     text = (apache.kogia if version == "kogia" else lambda *w: apache.kubectl(*w, version=version))("describe", "pods", "pod-apache").ok()
     live = apache.pod("pod-apache")
