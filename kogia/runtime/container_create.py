@@ -19,7 +19,7 @@ import orjson
 
 from kogia.cri import types as t
 from kogia.cri.errors import Code, CriError, not_found
-from kogia.runtime import mounts, seccomp, spec, users
+from kogia.runtime import cgroups, mounts, seccomp, spec, users
 from kogia.runtime.context import Context, ImageInfo
 from kogia.runtime.sandbox_run import namespace_options
 from kogia.runtime.seccomp_cache import ANNOTATION
@@ -29,6 +29,7 @@ from kogia.runtime.state import ContainerRecord, SandboxRecord, is_alive, write_
 async def create(ctx: Context, sandbox_id: str, config: t.ContainerConfig, sandbox_config: t.PodSandboxConfig) -> str:
     """CreateContainer. Errors: CriError NOT_FOUND for sandbox or image; nothing is left behind."""
     sandbox = ctx.sandbox(sandbox_id)
+    ctx.executor.submit(cgroups.warm_up, ctx.machine.procs_file)
     if not sandbox.ready:
         raise CriError(Code.FAILED_PRECONDITION, f"sandbox container {sandbox.id!r} is not running")
     image = ctx.images.resolve(config.image.image)

@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 from kogia.base.tasks import TaskOwner
 from kogia.cri import types as t
 from kogia.cri.errors import not_found
+from kogia.runtime import cgroups
 from kogia.runtime.cgroups import Layout
 from kogia.runtime.cni import Cni
 from kogia.runtime.config import RuntimeConfig
@@ -62,6 +63,7 @@ class Machine:
     capabilities: frozenset[str]
     oom_score_floor: int
     swap_accounting: bool
+    procs_file: Path | None = None  #: see `cgroups.warm_up`
 
 
 @dataclass(slots=True)
@@ -152,4 +154,4 @@ def inspect_machine(layout: Layout) -> Machine:
         swap = os.path.exists(memory / "memory.memsw.limit_in_bytes")
     else:
         swap = layout.v2 is not None
-    return Machine(layout, capabilities, floor, swap)
+    return Machine(layout, capabilities, floor, swap, cgroups.own_procs_file(layout))

@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import signal
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,8 @@ class OciRuntime:
 
     async def start(self, container_id: str) -> None:
         """Errors: CriError with the runtime's own words."""
+        if self.is_crun and open_gate(self.root / container_id / "exec.fifo"):
+            return
         result = await self._run("start", container_id)
         if result.returncode:
             raise CriError(Code.UNKNOWN, shorten(result.error_text()))
@@ -93,6 +96,28 @@ class OciRuntime:
         result = await self._run("update", "--resources", "-", container_id, stdin=orjson.dumps(resources))
         if result.returncode:
             raise CriError(Code.INTERNAL, shorten(result.error_text()))
+
+
+def open_gate(fifo: Path) -> bool:
+    """Let a container that crun created run on: its init waits for a byte in a FIFO, and `crun start` does no more than
+    write that byte and remove the FIFO when the spec has no hooks, as ours have none. Saves a fork of some 5 ms.
+
+    False, with nothing done, where it does not look exactly like that: then `crun start` has the word.
+    """
+    try:
+        if not stat.S_ISFIFO(os.lstat(fifo).st_mode):
+            return False
+        fd = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False  # no such file, or nobody reads from it
+    try:
+        os.unlink(fifo)
+        os.write(fd, b"\0")
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return True
 
 
 def signal_number(name: str) -> int:
