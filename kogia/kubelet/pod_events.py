@@ -224,10 +224,12 @@ class DoForget:
 
 @dataclass(frozen=True, slots=True)
 class DoWriteStatus:
-    """`milestone`: must be seen by watchers, not merged with a later one (a container that ended and restarts at once)."""
+    """`milestone`: must be seen by watchers, not merged with a later one (a container that ended and restarts at once).
+    `lazy`: a fuller one is about to follow; it may wait a moment to be merged with that."""
 
     status: Obj
     milestone: bool = False
+    lazy: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -508,7 +508,8 @@ class PodState:
             self.status = status
             self.phase = status["phase"]
             at = next((i for i, do in enumerate(out) if isinstance(do, ev.DoFinishDeletion)), len(out))
-            out.insert(at, ev.DoWriteStatus(status, milestone))
+            lazy = self.phase == "Pending" and any(r.starting for r in self.records.values())
+            out.insert(at, ev.DoWriteStatus(status, milestone, lazy))
 
     def build_status(self, now: float) -> Obj:
         """The whole status the kubelet stands for, keys in Kubernetes' order."""

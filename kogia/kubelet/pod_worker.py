@@ -142,8 +142,8 @@ class PodWorker:
     def _carry_out(self, do: ev.Instruction) -> None:
         actions = self.actions
         match do:
-            case ev.DoWriteStatus(status, milestone):
-                self.node.statuses.put(self.pod, status, milestone=milestone)
+            case ev.DoWriteStatus(status, milestone, lazy):
+                self.node.statuses.put(self.pod, status, milestone=milestone, lazy=lazy)
             case ev.DoEmitEvent(kind, reason, message, container):
                 self._emit(kind, reason, message, container)
             case ev.DoSetTimer(at):

@@ -25,6 +25,7 @@ Obj = dict[str, Any]
 
 PODS = Resource("", "v1", "pods")
 MAX_WAITING = 4
+LAZY_S = 0.25  #: how long a status that may wait does
 
 
 def status_patch(old: Obj, new: Obj) -> Obj:
@@ -75,6 +76,8 @@ class _Lane:
         self.idle = asyncio.Event()
         self.idle.set()
         self.sending = False
+        self.lazy = False  #: what waits may wait
+        self.hurry = asyncio.Event()
 
 
 class StatusWriter:
@@ -87,7 +90,7 @@ class StatusWriter:
         self._on_written = on_written
         self.writes = 0
 
-    def put(self, pod: Obj, status: Obj, *, milestone: bool = False) -> None:
+    def put(self, pod: Obj, status: Obj, *, milestone: bool = False, lazy: bool = False) -> None:
         uid = pod["metadata"]["uid"]
         lane = self._lanes.get(uid)
         if lane is None:
@@ -98,6 +101,9 @@ class StatusWriter:
         elif len(waiting) >= MAX_WAITING:
             waiting.popleft()
         waiting.append((status, milestone))
+        lane.lazy = lazy and len(waiting) == 1
+        if not lazy:
+            lane.hurry.set()
         lane.idle.clear()
         if not lane.sending:
             lane.sending = True
@@ -108,6 +114,8 @@ class StatusWriter:
         lane = self._lanes.get(uid)
         if lane is None:
             return True
+        lane.lazy = False
+        lane.hurry.set()
         try:
             async with asyncio.timeout(timeout_s):
                 await lane.idle.wait()
@@ -125,6 +133,9 @@ class StatusWriter:
         backoff = Backoff(0.05, 10.0, jitter=0.3)
         try:
             while lane.waiting:
+                if lane.lazy:
+                    await self._linger(lane)
+                    continue
                 status, _ = lane.waiting[0]
                 patch = status_patch(lane.sent, status)
                 if not patch or await self._send(uid, lane, patch, backoff):
@@ -134,6 +145,15 @@ class StatusWriter:
         finally:
             lane.sending = False
             lane.idle.set()
+
+    async def _linger(self, lane: _Lane) -> None:
+        lane.hurry.clear()
+        try:
+            async with asyncio.timeout(LAZY_S):
+                await lane.hurry.wait()
+        except TimeoutError:
+            pass
+        lane.lazy = False
 
     async def _send(self, uid: str, lane: _Lane, patch: Obj, backoff: Backoff) -> bool:
         """True when it is settled (written, or not wanted any more); False to try again, perhaps with something newer."""

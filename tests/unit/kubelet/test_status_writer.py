@@ -82,3 +82,18 @@ def test_a_pod_that_is_gone_is_let_go():
         assert not writer._lanes
 
     run(work)
+
+
+def test_a_lazy_status_waits_for_a_fuller_one_but_not_for_ever():
+    async def work(api, writer):
+        writer.put(POD, {"phase": "Pending", "podIP": "1"}, lazy=True)
+        await asyncio.sleep(0.01)
+        assert stored(api) == {}
+        writer.put(POD, {"phase": "Running", "podIP": "1"})
+        assert await writer.flush("u1", 0.1)
+        assert stored(api) == {"phase": "Running", "podIP": "1"} and writer.writes == 1
+        writer.put(POD, {"phase": "Running", "podIP": "2"}, lazy=True)
+        assert await writer.flush("u1", 2)
+        assert stored(api)["podIP"] == "2"
+
+    run(work)
