@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 from dataclasses import dataclass
 from pathlib import Path
@@ -266,6 +267,15 @@ def _members(directory: Path) -> list[int]:
     return pids
 
 
+def _remove_plain(layout: Layout, group: str) -> None:
+    """Where the kernel has a v1 controller that is not mounted, crun makes plain directories and files in its mount's place."""
+    for root in {mount.parent for mount in layout.v1.values()}:
+        for place in root.iterdir():
+            top = place / group.lstrip("/")
+            if top.is_dir() and not place.is_symlink() and top.stat().st_dev == root.stat().st_dev:
+                shutil.rmtree(top, ignore_errors=True)
+
+
 def remove(layout: Layout, group: str) -> bool:
     """Remove a subtree in every hierarchy; False while a process keeps a group alive. Idempotent."""
     gone = True
@@ -280,4 +290,5 @@ def remove(layout: Layout, group: str) -> bool:
                 if error.errno != errno.EBUSY:
                     raise
                 gone = False
+    _remove_plain(layout, group)
     return gone
