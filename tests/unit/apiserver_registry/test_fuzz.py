@@ -7,7 +7,10 @@ import random
 
 import pytest
 
+from kogia.api import schema
 from kogia.api.jsoncopy import deep_copy
+from kogia.api.resources import ALL
+from kogia.api.schema import Shape
 from kogia.api.status import StatusError
 
 POD = {
@@ -93,3 +96,61 @@ def test_bent_bodies_get_a_status(run, seed):
             assert len(listed["items"]) == len(table["rows"])
 
     run(scenario)
+
+
+WORDS = ("a", "default", "Always", "x.io/y", "80", "http", "10.0.0.1", "1Gi", "100m", "Delete", "25%", "v1", "Pod", "*", "2023-11-14T22:13:20Z", "ClusterIP")
+SCALARS = {
+    "boolean": (True, False), "int32": (0, 1, -1, 80, 30000), "int64": (0, 1, -1), "double": (1.5,), "quantity": ("1", "1Gi", 5, "-1", "abc"),
+    "int-or-string": (1, "25%", "http"), "time": ("2023-11-14T22:13:20Z",), "microtime": ("2023-11-14T22:13:20.123456Z",), "byte": ("AAAA",),
+}
+
+
+def invent(rng: random.Random, node, depth=0):
+    """A random value of a schema node: right types, wild content."""
+    if node.shape is Shape.SCALAR:
+        return rng.choice(SCALARS.get(node.scalar, WORDS))
+    if node.shape is Shape.ANY:
+        return rng.choice(({}, {"a": 1}, "x"))
+    item = node.item or schema.ANY
+    if node.shape is Shape.LIST:
+        return [invent(rng, item, depth + 1) for _ in range(rng.choice((0, 1, 1, 2)))] if depth < 9 else []
+    if node.shape is Shape.MAP:
+        return {rng.choice(WORDS): invent(rng, item, depth + 1) for _ in range(rng.choice((0, 1, 2)))} if depth < 9 else {}
+    chance = 0.45 if depth < 3 else 0.3 if depth < 8 else 0
+    return {
+        name: invent(rng, field, depth + 1) for name, field in node.fields.items()
+        if name not in ("apiVersion", "kind") and (rng.random() < chance or (name in node.struct.required and depth < 9))
+    }
+
+
+def test_every_kind_stands_wild_objects(run):
+    stored = 0
+
+    async def attempt(api, method, url, body, media="application/json"):
+        nonlocal stored
+        try:
+            stored += (await api.raw(method, url, json.dumps(body).encode(), {"content-type": media})).status == 201
+        except StatusError as error:
+            assert error.code < 500 or error.message.startswith(AS_UPSTREAM), (method, url, body, error.message)
+
+    async def scenario(api):
+        for row in ALL.stored():
+            node = schema.type_for(row.group, row.version, row.kind)
+            base = (f"/apis/{row.group}/{row.version}" if row.group else f"/api/{row.version}") + ("/namespaces/default/" if row.namespaced else "/") + row.plural
+            for number in range(12):
+                rng = random.Random(f"{row.group}{row.version}{row.plural}{number}")
+                obj = {**invent(rng, node), "metadata": {"name": f"x{number}"}}
+                await attempt(api, "POST", base, obj)
+                await attempt(api, "PUT", f"{base}/x{number}", obj)
+                if row.subresource("status") is not None:
+                    await attempt(api, "PUT", f"{base}/x{number}/status", obj)
+                patch = {**invent(rng, node), "metadata": {}}
+                await attempt(api, "PATCH", f"{base}/x{number}", patch, "application/strategic-merge-patch+json")
+                await attempt(api, "PATCH", f"{base}/x{number}?fieldManager=f&force=true", obj, "application/apply-patch+yaml")
+            listed = await api.get(base)
+            table = await api.get(base, accept="application/json;as=Table;v=v1;g=meta.k8s.io")
+            assert len(listed["items"]) == len(table["rows"])
+            assert all(len(r["cells"]) == len(table["columnDefinitions"]) for r in table["rows"]), row
+
+    run(scenario)
+    assert stored > 100
