@@ -56,6 +56,7 @@ class ContainerRecord:
     image_ref: str = ""
     starting: bool = False
     stop_grace_s: float | None = None  #: set while a stop is under way
+    pull_failed_at: float = 0.0
     retry_at: float = 0.0  #: not to be started, or its image tried, before
     crash_delay_s: float = 0.0  #: back-off in force for the next crash
     crash_delay_before_s: float = 0.0  #: what `crash_delay_s` was before the last restart

@@ -26,6 +26,7 @@ Obj = dict[str, Any]
 DEADLINE = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 SANDBOX_CHANGED = "Pod sandbox changed, it will be killed and re-created."
 SHOW_EXIT_S = 0.4  #: how long a container's end is shown before its back-off
+SHOW_PULL_FAILURE_S = 2.0  #: how long ErrImagePull is shown before ImagePullBackOff
 SANDBOX_STABLE_S = 10.0  #: a sandbox that lived so long is replaced at once
 
 
@@ -284,7 +285,7 @@ class PodState:
 
     def _image_failed(self, record: ContainerRecord, reason: str, message: str, now: float) -> Iterator[ev.Instruction]:
         record.image, record.waiting = "failed", (reason, message)
-        record.retry_at = now + record.pulls.next()
+        record.pull_failed_at, record.retry_at = now, now + record.pulls.next()
         yield ev.DoEmitEvent("Warning", "Failed", f"Error: {reason}", record.name)
 
     def _container_failed(self, record: ContainerRecord, event: ev.ContainerFailed, now: float) -> None:
@@ -346,6 +347,8 @@ class PodState:
         for record in self.records.values():
             if record.exited and record.waiting is None and record.current is not None and record.retry_at > now:
                 yield max(now, record.current.finished_at / 1e9 + SHOW_EXIT_S)
+            if record.image == "failed" and record.waiting is not None and record.waiting[0] == "ErrImagePull" and not record.running:
+                yield max(now, record.pull_failed_at + SHOW_PULL_FAILURE_S)
         for at in (self.volumes_retry_at, self.sandbox_retry_at, *(r.retry_at for r in self.records.values() if not r.running)):
             if at > now:
                 yield at
@@ -471,7 +474,7 @@ class PodState:
         metadata = self.pod["metadata"]
         if record.image == "failed" and record.waiting is not None:
             image = record.spec.get("image", "")
-            if record.waiting[0] == "ErrImagePull":
+            if record.waiting[0] == "ErrImagePull" and now >= record.pull_failed_at + SHOW_PULL_FAILURE_S:
                 self._milestone = True
                 why = f"Back-off pulling image \"{image}\": {record.waiting[0]}: {record.waiting[1]}"
                 record.waiting = ("ImagePullBackOff", why)

@@ -134,7 +134,8 @@ class Cluster:
         self.kubectl("wait", "--for=condition=Ready", f"pod/{name}", f"--timeout={int(timeout_s)}s", timeout_s=timeout_s + 10).ok()
 
     def events(self, name: str) -> list[Any]:
-        return self.get("events", "--field-selector", f"involvedObject.name={name}")["items"]
+        """The events of the Pod that has this name now."""
+        return self.get("events", "--field-selector", f"involvedObject.uid={self.pod(name)['metadata']['uid']}")["items"]
 
     def crictl(self, *words: str) -> Result:
         return self.kogia("crictl", "--data-dir", str(self.data_dir), *words)

@@ -136,12 +136,12 @@ def test_w38_a_port_clash_is_the_second_containers_own_error(cluster: Cluster) -
 
 
 @pytest.mark.parametrize("version", ["kogia", *oldest_and_newest()])
-def test_w40_an_image_that_cannot_be_pulled(cluster: Cluster, version: str) -> None:
-    cluster.kubectl("create", "-f", "-", stdin=pod("nope", {"name": "c", "image": "registry.example/no/such:1"})).ok()
+def test_w40_an_image_that_cannot_be_pulled(cluster: Cluster, registry: str, version: str) -> None:
+    cluster.kubectl("create", "-f", "-", stdin=pod("nope", {"name": "c", "image": f"{registry}/no/such:1"})).ok()
     run = cluster.kogia if version == "kogia" else lambda *w: cluster.kubectl(*w, version=version)
     cluster.wait_for(lambda: "ErrImagePull" in run("get", "pods").ok(), "ErrImagePull", every_s=0.01)
     cluster.wait_for(lambda: "ImagePullBackOff" in run("get", "pods").ok(), "ImagePullBackOff")
     text = cluster.wait_for(lambda: (t := run("describe", "pod", "nope").ok()) and "Back-off pulling image" in t and t, "the event")
-    assert re.search(r'Warning\s+Failed\s.*Failed to pull image "registry.example/no/such:1": .*not found', text), text
+    assert re.search(rf'Warning\s+Failed\s.*Failed to pull image "{registry}/no/such:1": .*not found', text), text
     assert re.search(r'Warning\s+Failed\s.*Error: ErrImagePull', text)
-    assert re.search(r'Back-off pulling image "registry.example/no/such:1"', text)
+    assert re.search(rf'Back-off pulling image "{registry}/no/such:1"', text)
