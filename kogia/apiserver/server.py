@@ -17,6 +17,7 @@ from typing import Any
 
 from kogia.api import resources
 from kogia.apiserver.admission.chain import Chain as AdmissionChain
+from kogia.apiserver.admission.escalation import EscalationCheck
 from kogia.apiserver.admission.plugins import built_in
 from kogia.apiserver.auth.attributes import SystemMasters, Union
 from kogia.apiserver.auth.authenticators import Authentication, StaticTokens, TokenAuthenticator
@@ -88,11 +89,12 @@ class ApiServer:
         self._stack.push_async_callback(registry.close)
         self.registry = registry
         cache = registry.cache
-        admission.install(built_in(cache, registry.watch_cache.fresh, taint_new_nodes=config.taint_new_nodes))
         allocator.follow(cache)
         self.tokens = ServiceAccountTokens(self._token_keys(), config.issuer, cache, config.api_audiences)
         rbac = RbacAuthorizer(cache)
         authorizer = Union([SystemMasters(), NodeAuthorizer(cache), rbac])
+        check = EscalationCheck(rbac, authorizer)
+        admission.install(built_in(cache, registry.watch_cache.fresh, taint_new_nodes=config.taint_new_nodes, escalation=check))
         authenticators: list[TokenAuthenticator] = [self.tokens]
         if config.token_file:
             authenticators.insert(0, StaticTokens.from_file(config.token_file))

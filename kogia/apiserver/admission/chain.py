@@ -1,7 +1,7 @@
 """The order of admission, and nothing else: each plugin is told only of the writes it asked for.
 
 Mutating: NamespaceLifecycle, ServiceAccount, TaintNodesByCondition, Priority, RuntimeClass, DefaultTolerationSeconds, DefaultStorageClass,
-LimitRanger. Validating: NodeRestriction, Priority, LimitRanger. (Webhooks and quota come after these when they come.)
+LimitRanger. Validating: the escalation check, NodeRestriction, Priority, LimitRanger. (Webhooks and quota come after these when they come.)
 Source: pkg/kubeapiserver/options/plugins.go AllOrderedPlugins.
 """
 

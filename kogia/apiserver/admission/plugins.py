@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from kogia.apiserver.admission.certificates import record_requester
-from kogia.apiserver.admission.chain import CONNECT, CREATE, DELETE, UPDATE, Chain, Rule
+from kogia.apiserver.admission.chain import CONNECT, CREATE, DELETE, UPDATE, Chain, Rule, Step
+from kogia.apiserver.admission.escalation import RESOURCES as RBAC_RESOURCES
 from kogia.apiserver.admission.limit_ranger import LimitRanger
 from kogia.apiserver.admission.namespaces import NamespaceLifecycle
 from kogia.apiserver.admission.node_restriction import NodeRestriction
@@ -16,8 +17,10 @@ from kogia.apiserver.interface import ReadCache
 PODS = (("", "pods", ""),)
 
 
-def built_in(cache: ReadCache, fresh: Callable[[], Awaitable[None]], *, taint_new_nodes: bool = False) -> Chain:
-    """`fresh`: wait until the cache has every acknowledged write. `taint_new_nodes` needs a controller that takes the taint away again."""
+def built_in(
+    cache: ReadCache, fresh: Callable[[], Awaitable[None]], *, taint_new_nodes: bool = False, escalation: Step | None = None,
+) -> Chain:
+    """`fresh`: wait until the cache has every acknowledged write. `escalation`: the check of who grants what. `taint_new_nodes` needs a controller that takes the taint away again."""
     priority, limits = Priority(cache), LimitRanger(cache)
     mutating = [
         Rule(NamespaceLifecycle(cache, fresh), (CREATE, UPDATE, DELETE, CONNECT)),
@@ -32,6 +35,7 @@ def built_in(cache: ReadCache, fresh: Callable[[], Awaitable[None]], *, taint_ne
     ]
     restricted = tuple(("", "pods", s) for s in ("", "status", "eviction", "binding", "ephemeralcontainers", "resize"))
     validating = [
+        *([Rule(escalation, (CREATE, UPDATE), RBAC_RESOURCES)] if escalation is not None else []),
         Rule(
             NodeRestriction(cache), (CREATE, UPDATE, DELETE),
             (*restricted, ("", "nodes", ""), ("", "nodes", "status"), ("coordination.k8s.io", "leases", ""), ("", "serviceaccounts", "token")),
