@@ -8,6 +8,7 @@ takes a directory, so that v2 is tested on recorded trees.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
 import signal
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from kogia.cri import types as t
 
-MOUNT = Path("/sys/fs/cgroup")
+log = logging.getLogger("kogia.runtime.cgroups")
 _V1_LIMITED = ("cpu", "memory", "pids")
 
 
@@ -145,6 +146,21 @@ def _write_v1_limits(layout: Layout, group: str, resources: t.LinuxContainerReso
         directory = group_dir(layout, controller, group)
         if directory is not None and value:
             _write(directory / name, str(value))
+
+
+def keep_apart(layout: Layout, group: str, pid: int) -> None:
+    """Put conmon into a group of its own in the hierarchies an init system kills by, so that it outlives our service."""
+    bases = [layout.v2] if layout.v2 is not None else [layout.v1.get("systemd"), layout.hybrid]
+    for base in bases:
+        if base is None:
+            continue
+        directory = base / group.lstrip("/")
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            _write(directory / "cgroup.procs", str(pid))
+        except OSError as error:
+            if error.errno != errno.ESRCH:  # it may have ended already
+                log.debug("conmon %d stays in our group of %s: %s", pid, base, error)
 
 
 def own_procs_file(layout: Layout) -> Path | None:

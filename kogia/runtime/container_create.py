@@ -30,7 +30,12 @@ async def create(ctx: Context, sandbox_id: str, config: t.ContainerConfig, sandb
     """CreateContainer. Errors: CriError NOT_FOUND for sandbox or image; nothing is left behind."""
     sandbox = ctx.sandbox(sandbox_id)
     ctx.executor.submit(cgroups.warm_up, ctx.machine.procs_file)
-    if not sandbox.ready:
+    async with ctx.lock(sandbox.id):  # so that stopping or removing the sandbox sees this container, or this sees that
+        return await _create_locked(ctx, sandbox, config, sandbox_config)
+
+
+async def _create_locked(ctx: Context, sandbox: SandboxRecord, config: t.ContainerConfig, sandbox_config: t.PodSandboxConfig) -> str:
+    if not sandbox.ready or sandbox.id not in ctx.records.sandboxes:
         raise CriError(Code.FAILED_PRECONDITION, f"sandbox container {sandbox.id!r} is not running")
     image = ctx.images.resolve(config.image.image)
     if image is None:
@@ -40,8 +45,6 @@ async def create(ctx: Context, sandbox_id: str, config: t.ContainerConfig, sandb
     bundle = ctx.bundle(identity)
     try:
         await ctx.in_thread(_prepare, ctx, record, sandbox, sandbox_config, image, bundle)
-        if sandbox.id not in ctx.records.sandboxes:
-            raise not_found(f'sandbox "{sandbox.id}" was removed meanwhile')
         ctx.records.save_container(record)
     except BaseException as error:
         await asyncio.shield(ctx.in_thread(remove_bundle, bundle))

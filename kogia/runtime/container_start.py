@@ -29,6 +29,9 @@ async def start(ctx: Context, container_id: str) -> None:
     async with ctx.lock(record.id):
         if record.state != t.ContainerState.CONTAINER_CREATED:
             raise CriError(Code.FAILED_PRECONDITION, f"container {record.id!r} is in {record.state.name} state")
+        sandbox = ctx.records.sandboxes.get(record.sandbox_id)
+        if sandbox is None or not sandbox.ready:
+            raise CriError(Code.FAILED_PRECONDITION, f"sandbox container {record.sandbox_id!r} is not running")
         async with ctx.starts:
             await _start_locked(ctx, record)
 
@@ -41,6 +44,7 @@ async def _start_locked(ctx: Context, record: ContainerRecord) -> None:
         record.pid, record.conmon_pid = await conmon.start(_launch(ctx, record))
         record.pid_started = process_started(record.pid)
         record.conmon_started = process_started(record.conmon_pid)
+        ctx.executor.submit(cgroups.keep_apart, ctx.machine.layout, f"{ctx.config.cgroup_root}/conmon", record.conmon_pid)
         if (key := ctx.seccomp_keys.pop(record.id, "")) and runtime.is_crun:
             ctx.seccomp.learn(key, runtime.root / record.id / "seccomp.bpf")
         record.started_at = time.time_ns()  # before: what is short-lived may have ended when `start` returns

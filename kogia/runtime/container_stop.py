@@ -18,7 +18,9 @@ KILL_WAIT_S = 10.0
 
 async def stop(ctx: Context, container_id: str, timeout_s: float) -> None:
     """StopContainer: the stop signal, then SIGKILL after `timeout_s`. Returns when it has exited."""
-    record = ctx.container(container_id)
+    record = find(ctx.records.containers, container_id)
+    if record is None:
+        return  # removed meanwhile
     if record.starting:
         async with ctx.lock(record.id):
             pass  # let the start come to its end, good or bad
@@ -57,11 +59,15 @@ async def remove(ctx: Context, container_id: str) -> None:
     record = find(ctx.records.containers, container_id)
     if record is None:
         return
-    await stop(ctx, record.id, 0)
-    async with ctx.lock(record.id):
-        if record.id not in ctx.records.containers:
-            return
-        await forget(ctx, record)
+    removed = False
+    while not removed:
+        await stop(ctx, record.id, 0)
+        async with ctx.lock(record.id):
+            if record.id not in ctx.records.containers:
+                return
+            if record.state != t.ContainerState.CONTAINER_RUNNING:  # else it was started in between
+                await forget(ctx, record)
+                removed = True
     ctx.locks.pop(record.id, None)
 
 

@@ -43,6 +43,7 @@ class DefaultNetwork:
         self._ipam = HostLocal(config.cni_dir / "networks" / config.bridge, config.pod_cidr)
         self._netlink = Netlink()
         self._bridge_index = 0
+        self._mtu = config.mtu or uplink_mtu()
         self._ready: deque[NamespaceSet] = deque()
         self._tasks = TaskOwner("network")
         self._filling: asyncio.Task[None] | None = None
@@ -66,7 +67,7 @@ class DefaultNetwork:
             if owner not in in_use:
                 self._ipam.release(address)
         try:
-            self._netlink.add_bridge(self._config.bridge, self._config.mtu)
+            self._netlink.add_bridge(self._config.bridge, self._mtu)
         except OSError as error:
             if error.errno != errno.EEXIST:
                 raise
@@ -74,7 +75,7 @@ class DefaultNetwork:
         self._netlink.add_address(self._bridge_index, self._ipam.gateway, self._ipam.network.prefixlen)
         self._netlink.set_up(self._bridge_index)
         conflist = default_conflist(
-            self._config.name, self._config.bridge, self._config.pod_cidr, self._config.cni_dir / "networks", self._config.mtu
+            self._config.name, self._config.bridge, self._config.pod_cidr, self._config.cni_dir / "networks", self._mtu
         )
         (self._config.cni_dir / "10-kogia.conflist").write_text(conflist)
         settings = {
@@ -128,7 +129,7 @@ class DefaultNetwork:
         fd = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
         try:
             with self._lock:
-                self._netlink.add_veth(link, "eth0", fd, self._bridge_index, self._config.mtu)
+                self._netlink.add_veth(link, "eth0", fd, self._bridge_index, self._mtu)
                 self._netlink.set_hairpin(socket.if_nametoindex(link))
         finally:
             os.close(fd)
@@ -169,6 +170,18 @@ class DefaultNetwork:
         while self._ready:
             await self.give_back(self._ready.popleft())
         self._netlink.close()
+
+
+def uplink_mtu() -> int:
+    """The MTU of the interface behind the default route, so that Pods' packets fit through it; 0 if there is none."""
+    try:
+        for line in Path("/proc/net/route").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[1] == "00000000":
+                return int(Path(f"/sys/class/net/{fields[0]}/mtu").read_text())
+    except (OSError, ValueError, IndexError):
+        pass
+    return 0
 
 
 def network_rules(config: RuntimeConfig) -> str:

@@ -125,7 +125,7 @@ class EmbeddedRuntime:
         await container_start.start(self.ctx, container_id)
 
     async def stop_container(self, container_id: str, timeout_s: float) -> None:
-        await container_stop.stop(self.ctx, container_id, timeout_s)
+        await container_stop.stop(self.ctx, self.ctx.container(container_id).id, timeout_s)
 
     async def remove_container(self, container_id: str) -> None:
         await container_stop.remove(self.ctx, container_id)
