@@ -57,7 +57,7 @@ class Server:
 
     @property
     def host(self):
-        return self.url.removeprefix("http://")
+        return self.url.rpartition("/")[2]
 
     def add(self, repository="app", tag="v1", layers=None, config=None, pack=gzip.compress, index=False, types=()):
         """Make an image of tars; returns (manifest digest, config digest)."""
@@ -90,14 +90,14 @@ class Server:
     def paths(self, fragment=""):
         return [f"{r.method} {r.path}" for r in self.requests if fragment in r.path]
 
-    async def start(self):
+    async def start(self, tls=None):
         app = web.Application()
         app.router.add_route("*", "/{tail:.*}", self.handle)
         self.runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self.runner.setup()
-        site = web.TCPSite(self.runner, "127.0.0.1", 0)
+        site = web.TCPSite(self.runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
-        self.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"
         return self
 
     async def stop(self):

@@ -336,3 +336,64 @@ def test_zstd_layers_of_several_frames(tmp_path, server_class):
         await images.pull_image(spec(f"{server.host}/app:v1"))
 
     run(tmp_path, server_class, scenario)
+
+
+def certificate(folder):
+    """(certificate file, key file) of a server at 127.0.0.1, signed by itself."""
+    import datetime as dt
+    import ipaddress
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key, now = ec.generate_private_key(ec.SECP256R1()), dt.datetime.now(dt.UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "registry")])
+    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - dt.timedelta(hours=1), now + dt.timedelta(hours=1))
+    made = made.add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+    made = made.add_extension(x509.BasicConstraints(True, None), True).sign(key, hashes.SHA256())
+    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "key.pem").write_bytes(key.private_bytes(*plain))
+    return folder / "cert.pem", folder / "key.pem"
+
+
+def test_tls(tmp_path, server_class):
+    import ssl
+
+    cert, key = certificate(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(cert, key)
+
+    async def go():
+        server = await server_class().start(context)
+        server.add()
+        name = f"{server.host}/app:v1"
+        trusting = f"configs: {{'{server.host}': {{tls: {{ca_file: {cert}}}}}}}"
+        skipping = f"configs: {{'{server.host}': {{tls: {{insecure_skip_verify: true}}}}}}"
+        await images_at(tmp_path / "a", trusting).pull_image(spec(name))
+        await images_at(tmp_path / "b", skipping).pull_image(spec(name))
+        strict = images_at(tmp_path / "c", f"mirrors: {{'{server.host}': {{endpoint: ['{server.url}']}}}}")
+        assert "tls: failed to verify certificate" in (await refused(strict, name)).message
+        lost = images_at(tmp_path / "d", f"configs: {{'{server.host}': {{tls: {{ca_file: /nowhere}}}}}}")
+        assert "TLS configuration for" in (await refused(lost, name)).message
+        other = await server_class().start()  # a redirect from TLS to plain HTTP is refused
+        server.redirect_to = other.url
+        assert "refusing redirect" in (await refused(images_at(tmp_path / "e", trusting), name)).message
+        assert not other.requests
+        await server.stop()
+        await other.stop()
+
+    asyncio.run(go())
+
+
+def test_a_token_server_must_not_weaken_tls(tmp_path):
+    from kogia.runtime.images.auth import Authorizer, Denied
+    from kogia.runtime.images.config import Credentials
+
+    async def go():
+        authorizer = Authorizer(Credentials("u", "p"), secure=True)
+        with pytest.raises(Denied, match="unacceptable token server"):
+            await authorizer.answer(None, 'Bearer realm="http://127.0.0.1:1/token",service="x"', "repository:a:pull")
+
+    asyncio.run(go())
