@@ -28,6 +28,7 @@ from kogia.apiserver.bootstrap import bootstrap
 from kogia.apiserver.chain.chain import Chain, answer
 from kogia.apiserver.chain.request_metrics import RequestMetrics
 from kogia.apiserver.config import ApiServerConfig
+from kogia.apiserver.endpoints.address_proxy import AddressProxy
 from kogia.apiserver.endpoints.discovery import Discovery
 from kogia.apiserver.endpoints.eviction import Evictions
 from kogia.apiserver.endpoints.health import Check, Health
@@ -158,12 +159,15 @@ class ApiServer:
 
     def _special(self, tunnel: KubeletTunnel, reviews: Reviews, admission: AdmissionChain) -> dict[tuple[str, str, str], Special]:
         authentication, authorization = "authentication.k8s.io", "authorization.k8s.io"
+        proxy = AddressProxy(self.registry.cache, tunnel.tasks)
         return {
             ("", "pods", "log"): tunnel.pod_log,
             ("", "pods", "exec"): tunnel.pod_stream,
             ("", "pods", "attach"): tunnel.pod_stream,
             ("", "pods", "portforward"): tunnel.pod_stream,
             ("", "nodes", "proxy"): tunnel.node_proxy,
+            ("", "pods", "proxy"): proxy,
+            ("", "services", "proxy"): proxy,
             ("", "pods", "eviction"): Evictions(self.registry, admission),
             ("", "serviceaccounts", "token"): TokenRequests(self.tokens, self.registry.cache, admission),
             (authentication, "tokenreviews", ""): reviews.token_review,

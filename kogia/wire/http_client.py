@@ -172,10 +172,14 @@ class _ClientProtocol(asyncio.Protocol):
 
 
 class HttpClient:
-    """`base_url`: `https://host:port`, `http://host:port` or `unix:///path/of/socket`; a path in it is put before every request's."""
+    """`base_url`: `https://host:port`, `http://host:port` or `unix:///path/of/socket`; a path in it is put before every request's.
+
+    `headers` go with every request; `max_idle` 0 closes each connection after its exchange.
+    """
 
     def __init__(
         self, base_url: str, ssl_context: ssl.SSLContext | None = None, *, server_hostname: str = "", headers: dict[str, str] | None = None,
+        max_idle: int = MAX_IDLE,
     ) -> None:
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https", "unix"):
@@ -193,6 +197,7 @@ class HttpClient:
         self._headers = headers or {}
         self._idle: list[_ClientProtocol] = []
         self._busy: set[_ClientProtocol] = set()
+        self._max_idle = max_idle
         self._closed = False
 
     async def _connect(self) -> _ClientProtocol:
@@ -219,7 +224,7 @@ class HttpClient:
 
     def _release(self, protocol: _ClientProtocol) -> None:
         self._busy.discard(protocol)
-        if protocol.complete and protocol.reusable and not self._closed and len(self._idle) < MAX_IDLE and not protocol.transport.is_closing():
+        if protocol.complete and protocol.reusable and not self._closed and len(self._idle) < self._max_idle and not protocol.transport.is_closing():
             protocol.idle_since = time.monotonic()
             self._idle.append(protocol)
         else:
