@@ -25,6 +25,7 @@ Obj = dict[str, Any]
 
 DEADLINE = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 SANDBOX_CHANGED = "Pod sandbox changed, it will be killed and re-created."
+IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName")
 SHOW_EXIT_S = 0.4  #: how long a container's end is shown before its back-off
 SHOW_PULL_FAILURE_S = 2.0  #: how long ErrImagePull is shown before ImagePullBackOff
 SANDBOX_STABLE_S = 10.0  #: a sandbox that lived so long is replaced at once
@@ -133,6 +134,8 @@ class PodState:
             case ev.ImageReady(name, ref) if name in self.records:
                 record = self.records[name]
                 record.image, record.image_ref = "ready", ref
+                if record.waiting is not None and record.waiting[0] in IMAGE_REASONS:
+                    record.waiting = None
             case ev.ImageFailed(name, reason, message) if name in self.records:
                 yield from self._image_failed(self.records[name], reason, message, now)
             case ev.ContainerStarted(name, sandbox_id, status) if name in self.records:
@@ -286,6 +289,7 @@ class PodState:
     def _image_failed(self, record: ContainerRecord, reason: str, message: str, now: float) -> Iterator[ev.Instruction]:
         record.image, record.waiting = "failed", (reason, message)
         record.pull_failed_at, record.retry_at = now, now + record.pulls.next()
+        self._milestone = True
         yield ev.DoEmitEvent("Warning", "Failed", f"Error: {reason}", record.name)
 
     def _container_failed(self, record: ContainerRecord, event: ev.ContainerFailed, now: float) -> None:
@@ -459,8 +463,6 @@ class PodState:
             return
         if record.image in ("", "failed"):
             record.image = "ensuring"
-            if record.waiting is not None and record.waiting[0] not in ("CreateContainerConfigError", "CreateContainerError"):
-                record.waiting = None if record.current is None else record.waiting
             yield ev.DoEnsureImage(record.name)
         elif record.image == "ready" and self.sandbox is not None and self.volumes == "ready":
             if not record.starting and not any(r.starting for r in self.records.values()):

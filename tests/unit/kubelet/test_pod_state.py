@@ -213,9 +213,11 @@ def test_a_pull_that_fails_backs_off_and_recovers():
     world.send(ev.RuntimeListed([], []))
     world.answer(next(d for d in world.todo if isinstance(d, ev.DoEnsureImage)), ok=False)
     world.settle()
-    reason = world.statuses[-1]["containerStatuses"][0]["state"]["waiting"]["reason"]
-    assert reason in ("ErrImagePull", "ImagePullBackOff")
-    assert {"ErrImagePull", "ImagePullBackOff"} >= {s["containerStatuses"][0]["state"]["waiting"]["reason"] for s in world.statuses[1:]}
+    assert world.statuses[-1]["containerStatuses"][0]["state"]["waiting"] == {"reason": "ErrImagePull", "message": "not found"}
+    world.now += 3
+    world.send(ev.TimerFired())
+    waiting = world.statuses[-1]["containerStatuses"][0]["state"]["waiting"]
+    assert waiting == {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "i": ErrImagePull: not found'}
     world.now += 11
     world.send(ev.TimerFired())
     world.settle()
