@@ -89,7 +89,7 @@ install_package() {
         "$python" -m venv "$venv" || die "could not make $venv; check that the folder can be written"
     fi
     say "installing the Python packages"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable "$here$extra" ||
+    "$venv/bin/python" -m pip install -qq --disable-pip-version-check --editable "$here$extra" ||
         die "pip could not install the packages; check that a package index can be reached and run this again"
     touch "$venv/$stamp"
 }

@@ -1,7 +1,8 @@
 """The Node object and its Lease: registers this machine and says that it is alive.
 
 Neighbours: kubelet.py runs it. Invariants: capacity patched in by others (extended resources) stays and is mirrored to allocatable; the Lease
-is renewed every ten seconds, the status written only when something changed or every five minutes; a deleted Node is registered anew.
+is renewed every ten seconds, the status written only when it differs from what the API holds (others write there too: to the node lifecycle
+controller a kubelet that hung is Unknown) or every five minutes; a deleted Node is registered anew.
 Source: kubelet kubelet_node_status.go, nodestatus/setters.go, component-helpers lease controller.
 """
 
@@ -101,7 +102,6 @@ class Node:
         self._pod_count = pod_count
         self.kubelet_port = node.config.port
         self._runtime_version = ""
-        self._written: Obj = {}
         self._written_at = float("-inf")
         self._lease: Obj | None = None
         self.registered = False
@@ -177,8 +177,9 @@ class Node:
             try:
                 if not self.registered:
                     await self._register()
+                else:
+                    await self._sync_status(await self._node.client.get(NODES, self._node.config.node_name))
                 await self._heartbeat()
-                await self._sync_status()
                 backoff.reset()
             except StatusError as error:
                 if error.code == 404:
@@ -219,32 +220,32 @@ class Node:
         if missing:
             node = await self._node.client.patch(NODES, config.node_name, {"metadata": {"labels": missing}})
         self.registered = True
-        self._written, self._written_at = {**(node.get("status") or {}), "conditions": []} if first else node.get("status") or {}, float("-inf")
+        self._written_at = float("-inf")
         if first:
             reference = {"kind": "Node", "name": config.node_name, "uid": config.node_name}
             self._node.recorder.event(reference, "Normal", "Starting", "Starting kubelet.")
             self._node.recorder.event(reference, "Normal", "RegisteredNode", f"Node {config.node_name} is registered by its kubelet")
-        await self._sync_status()
+        await self._sync_status(node)
 
-    async def _sync_status(self) -> None:
-        """Write the status if it differs from what was written last in anything but heartbeat times, or if it is old."""
+    async def _sync_status(self, live: Obj) -> None:
+        """Write the status if it differs from that of `live`, the Node the API holds, in anything but heartbeat times, or if it is old."""
         clock, config = self._node.clock, self._node.config
-        status = await self._status(self._written)
+        old = live.get("status") or {}
+        status = await self._status(old)
         fresh = clock.monotonic() - self._written_at < config.status_s
-        if fresh and _essence(status) == _essence(self._written):
+        if fresh and _essence(status) == _essence(old):
             return
         body = {"status": {k: v for k, v in status.items() if k != "addresses"}}
         body["status"]["addresses"] = [*status["addresses"], {"$patch": "replace"}]
-        written = await self._node.client.patch(NODES, config.node_name, body, kind="strategic", subresource="status")
-        before = {c["type"]: c.get("status") for c in self._written.get("conditions") or []}
-        after = {c["type"]: c.get("status") for c in status["conditions"]}
-        if before.get("Ready") != after.get("Ready"):
-            reason = "NodeReady" if after.get("Ready") == "True" else "NodeNotReady"
+        await self._node.client.patch(NODES, config.node_name, body, kind="strategic", subresource="status")
+        self._written_at = clock.monotonic()
+        ready = _ready(status)
+        if not self.ready.is_set() or _ready(old) != ready:
+            reason = "NodeReady" if ready == "True" else "NodeNotReady"
             reference = {"kind": "Node", "name": config.node_name, "uid": config.node_name}
             self._node.recorder.event(reference, "Normal", reason, f"Node {config.node_name} status is now: {reason}")
-        if after.get("Ready") == "True":
+        if ready == "True":
             self.ready.set()
-        self._written, self._written_at = {**status, "capacity": (written.get("status") or {}).get("capacity") or status["capacity"]}, clock.monotonic()
 
     async def _heartbeat(self) -> None:
         config = self._node.config
@@ -273,12 +274,19 @@ class Node:
             self._lease = await self._node.client.create(LEASES, body, LEASE_NAMESPACE)
 
 
+def _ready(status: Obj) -> str:
+    return next((str(c.get("status")) for c in status.get("conditions") or [] if c["type"] == "Ready"), "")
+
+
 def _essence(status: Obj) -> Obj:
-    """Without heartbeat times and with only what the kubelet itself says."""
+    """Without heartbeat times, empty values and others' conditions: only what the kubelet itself says."""
+    own = {kind for kind, _, _ in _CONDITIONS} | {"Ready"}
     conditions = [
-        {k: v for k, v in c.items() if k in ("type", "status", "reason", "message")} for c in status.get("conditions") or []
+        {k: v for k, v in c.items() if k in ("type", "status", "reason", "message")} for c in status.get("conditions") or [] if c["type"] in own
     ]
     return {
-        **{k: status.get(k) for k in ("capacity", "allocatable", "addresses", "daemonEndpoints", "nodeInfo", "images")},
+        **{k: status.get(k) for k in ("capacity", "allocatable", "addresses", "daemonEndpoints")},
+        "nodeInfo": {k: v for k, v in (status.get("nodeInfo") or {}).items() if v},
+        "images": status.get("images") or [],
         "conditions": sorted(conditions, key=lambda c: str(c["type"])),
     }
