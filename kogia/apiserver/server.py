@@ -69,7 +69,8 @@ class ApiServer:
 
     @property
     def port(self) -> int:
-        return self.http.port if self.http is not None else self.config.port
+        """The bound port; without a listener the one configured (6443 when that was left open), which is what Endpoints then say."""
+        return self.http.port if self.http is not None else self.config.port or 6443
 
     async def start(self) -> None:
         """Errors: OSError, ssl.SSLError, StoreError, ValueError for a configuration that cannot be; nothing is left open then."""
