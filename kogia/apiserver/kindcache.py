@@ -55,6 +55,10 @@ class Entry:
             self._object = decode(self.data)
         return self._object
 
+    def forget(self) -> None:
+        """Let go of the decoded object: callbacks look once at every object there is, which must not keep them all in memory."""
+        self._object = None
+
     def peek(self) -> Obj:
         """The decoded object, kept only if it was kept before: for passing looks at many objects. Treat as frozen."""
         return self._object if self._object is not None else decode(self.data)
@@ -234,6 +238,7 @@ class KindCache:
     def on_change(self, callback: Callable[[CacheEvent], None]) -> None:
         for entry in self.entries.values():
             callback(CacheEvent("ADDED", entry, None))
+            entry.forget()
         self._callbacks.append(callback)
 
     def _call_back(self, change: CacheEvent) -> None:
@@ -242,6 +247,9 @@ class KindCache:
                 callback(change)
             except Exception:  # one faulty reader must not stop the feed of all others
                 log.exception("a reader of the watch cache failed on %s", change.current.key)
+        for entry in (change.current, change.previous):
+            if entry is not None:
+                entry.forget()  # type: ignore[attr-defined]
 
     def _tell(self, change: CacheEvent) -> None:
         if self._callbacks:
