@@ -139,7 +139,7 @@ class CriClient:
     def container_events(self) -> AsyncIterator[t.ContainerEvent]:
         """As interface.py; the subscription is sent ahead of any later call, but a runtime that is not there is noticed at `anext`."""
         stream = self._runtime.stream(_R, "GetContainerEvents", message("GetEventsRequest")())
-        return _Events(stream)
+        return _Events(stream, self)
 
     async def close(self) -> None:
         await self._runtime.close()
@@ -188,16 +188,28 @@ async def connect(endpoint: str) -> CriClient:
 
 
 class _Events:
-    """The subscription as an async iterator."""
+    """The subscription as an async iterator; by comparing listings where the runtime has no such call."""
 
-    def __init__(self, stream: AsyncIterator[Any]) -> None:
-        self._stream = stream
+    def __init__(self, stream: AsyncIterator[Any], client: CriClient) -> None:
+        self._stream, self._client = stream, client
+        self._polled: AsyncIterator[t.ContainerEvent] | None = None
 
     def __aiter__(self) -> _Events:
         return self
 
     async def __anext__(self) -> t.ContainerEvent:
-        return decode(t.ContainerEvent, await anext(self._stream))
+        if self._polled is None:
+            try:
+                return decode(t.ContainerEvent, await anext(self._stream))
+            except CriError as error:
+                if error.code is not Code.UNIMPLEMENTED:
+                    raise
+            from kogia.cri.grpc.polled_events import poll
+
+            self._polled = poll(self._client)
+        return await anext(self._polled)
 
     async def aclose(self) -> None:
         await self._stream.aclose()  # type: ignore[attr-defined]
+        if self._polled is not None:
+            await self._polled.aclose()  # type: ignore[attr-defined]
