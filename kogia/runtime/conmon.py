@@ -12,6 +12,7 @@ import errno
 import json
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -134,6 +135,30 @@ async def _read_line(fd: int, timeout_s: float) -> bytes:
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _DECORATION = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z: |ERRO\[\d+\] ")  #: time stamps and levels
+
+
+def kill_pid(pid: int) -> None:
+    """SIGKILL; no such process is fine."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def conmon_pids(mark: str) -> list[int]:
+    """conmon processes with `mark` (a bundle's path, or a directory above) in their command line."""
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            argv = Path(f"/proc/{name}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        paths = [a.decode("utf-8", "replace") for a in argv[1:]]
+        if argv[0].endswith(b"conmon") and any(p == mark or p.startswith(mark + "/") for p in paths):
+            found.append(int(name))
+    return found
 
 
 def shorten(text: str) -> str:

@@ -24,16 +24,31 @@ LOST = 137  #: exit code of a container whose end nobody saw
 
 
 async def start(ctx: Context, container_id: str) -> None:
-    """StartContainer. Errors: CriError; the container is then EXITED with the same message."""
+    """StartContainer. Errors: CriError; the container is then EXITED with the same message.
+
+    Cancel: the caller leaves at once, the start comes to its end by itself, good or bad.
+    """
     record = ctx.container(container_id)
-    async with ctx.lock(record.id):
-        if record.state != t.ContainerState.CONTAINER_CREATED:
-            raise CriError(Code.FAILED_PRECONDITION, f"container {record.id!r} is in {record.state.name} state")
-        sandbox = ctx.records.sandboxes.get(record.sandbox_id)
-        if sandbox is None or not sandbox.ready:
-            raise CriError(Code.FAILED_PRECONDITION, f"sandbox container {record.sandbox_id!r} is not running")
-        async with ctx.starts:
-            await _start_locked(ctx, record)
+    work = ctx.tasks.spawn(f"start-{record.id[:12]}", _attempt(ctx, record))
+    error = await asyncio.shield(work)
+    if error is not None:
+        raise error
+
+
+async def _attempt(ctx: Context, record: ContainerRecord) -> CriError | None:
+    """The start as a task of the runtime's own; its error is a value, as nobody may be waiting."""
+    try:
+        async with ctx.lock(record.id):
+            if record.state != t.ContainerState.CONTAINER_CREATED or record.id not in ctx.records.containers:
+                raise CriError(Code.FAILED_PRECONDITION, f"container {record.id!r} is in {record.state.name} state")
+            sandbox = ctx.records.sandboxes.get(record.sandbox_id)
+            if sandbox is None or not sandbox.ready:
+                raise CriError(Code.FAILED_PRECONDITION, f"sandbox container {record.sandbox_id!r} is not running")
+            async with ctx.starts:
+                await _start_locked(ctx, record)
+    except CriError as error:
+        return error
+    return None
 
 
 async def _start_locked(ctx: Context, record: ContainerRecord) -> None:
@@ -86,6 +101,8 @@ def _launch(ctx: Context, record: ContainerRecord) -> conmon.Launch:
 
 async def _failed(ctx: Context, record: ContainerRecord, message: str) -> None:
     """Take down what a failed start left and write down why."""
+    for pid in await ctx.in_thread(conmon.conmon_pids, str(ctx.bundle(record.id))):
+        conmon.kill_pid(pid)
     try:
         await ctx.in_thread(cgroups.kill_all, ctx.machine.layout, record.cgroup)
         await ctx.oci.get(record.handler).delete(record.id)

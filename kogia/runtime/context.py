@@ -87,7 +87,13 @@ class Context:
     locks: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     async def in_thread(self, function: Callable[..., T], *args: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self.executor, function, *args)
+        """Run blocking work on a worker thread. Cancel: takes effect when the work is over, so undoing cannot meet it half way."""
+        future = asyncio.get_running_loop().run_in_executor(self.executor, function, *args)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait({future})
+            raise
 
     def lock(self, identity: str) -> asyncio.Lock:
         """The lock of one sandbox or container."""

@@ -98,9 +98,14 @@ class DefaultNetwork:
         return await self._make_one()
 
     async def _make_one(self) -> NamespaceSet:
-        loop = asyncio.get_running_loop()
+        future = asyncio.get_running_loop().run_in_executor(self._executor, self._make)
         try:
-            return await loop.run_in_executor(self._executor, self._make)
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait({future})
+            if future.exception() is None:
+                self._ready.append(future.result())  # whoever wanted it is gone; the next one takes it
+            raise
         except OSError as error:
             raise CriError(Code.INTERNAL, f"failed to set up the pod network: {error}") from error
 

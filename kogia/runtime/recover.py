@@ -15,6 +15,7 @@ from pathlib import Path
 from kogia.cri import types as t
 from kogia.cri.errors import CriError
 from kogia.runtime import cgroups, container_create, container_start, exits, mounts, namespaces, sandbox_run
+from kogia.runtime.conmon import conmon_pids, kill_pid
 from kogia.runtime.context import Context
 from kogia.runtime.oci import OciRuntime
 from kogia.runtime.state import ContainerRecord, SandboxRecord, is_alive
@@ -81,35 +82,12 @@ async def _recover_container(ctx: Context, record: ContainerRecord) -> None:
 async def _kill(ctx: Context, record: ContainerRecord) -> None:
     """Nothing of a container that is not under control may go on."""
     for pid in await ctx.in_thread(conmon_pids, str(ctx.bundle(record.id))):
-        _kill_pid(pid)
+        kill_pid(pid)
     await ctx.in_thread(cgroups.kill_all, ctx.machine.layout, record.cgroup)
     try:
         await ctx.oci.get(record.handler).delete(record.id)
     except CriError as error:
         log.warning("container %s: %s", record.id, error.message)
-
-
-def _kill_pid(pid: int) -> None:
-    try:
-        os.kill(pid, 9)
-    except ProcessLookupError:
-        pass
-
-
-def conmon_pids(mark: str) -> list[int]:
-    """conmon processes with `mark` (a bundle's path, or a directory above) in their command line."""
-    found = []
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        try:
-            argv = Path(f"/proc/{name}/cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        paths = [a.decode("utf-8", "replace") for a in argv[1:]]
-        if argv[0].endswith(b"conmon") and any(p == mark or p.startswith(mark + "/") for p in paths):
-            found.append(int(name))
-    return found
 
 
 def _recover_sandbox(ctx: Context, sandbox: SandboxRecord) -> None:
@@ -138,7 +116,7 @@ async def _remove_orphan(ctx: Context, directory: Path) -> None:
         await ctx.in_thread(sandbox_run.remove_files, directory)
         return
     for pid in await ctx.in_thread(conmon_pids, str(directory)):
-        _kill_pid(pid)
+        kill_pid(pid)
     for runtime in ctx.oci.by_name.values():
         await _delete_quietly(runtime, directory.name)
     await ctx.in_thread(container_create.remove_bundle, directory)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from kogia.runtime import cgroups, mounts, nft
 from kogia.runtime.config import RuntimeConfig
+from kogia.runtime.conmon import conmon_pids
 from kogia.runtime.netlink import Netlink
-from kogia.runtime.recover import conmon_pids
 
 log = logging.getLogger("kogia.runtime.reset")
 

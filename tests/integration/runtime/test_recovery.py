@@ -134,3 +134,31 @@ def test_addresses_in_use_stay_taken_over_a_restart(lab: Lab) -> None:
 
     lab.run(first)
     lab.run(second)
+
+
+@pytest.mark.parametrize("delay_ms", [0, 1, 2, 3, 5, 8, 13, 21])
+def test_cancelled_at_any_moment(lab: Lab, delay_ms: int) -> None:
+    """What is given up leaves nothing, and does not hinder the next."""
+
+    async def one(runtime, name: str) -> None:  # type: ignore[no-untyped-def]
+        await started(runtime, lab.pod(name), lab.container("sleep", "60"))
+
+    async def test(runtime) -> None:  # type: ignore[no-untyped-def]
+        tasks = [asyncio.ensure_future(one(runtime, f"p{n}")) for n in range(6)]
+        for task in tasks:
+            await asyncio.sleep(delay_ms / 1000)
+            task.cancel()
+        await asyncio.wait(tasks)
+        for sandbox in await runtime.list_pod_sandbox():
+            await runtime.remove_pod_sandbox(sandbox.id)
+        await one(runtime, "after")
+        (sandbox,) = await runtime.list_pod_sandbox()
+        assert {p.name for p in lab.config.sandboxes_dir.iterdir()} == {sandbox.id}
+        assert len(list(lab.config.containers_dir.iterdir())) == 1 == len(lab.images.held)
+        while runtime.ctx.network._filling is not None:
+            await asyncio.sleep(0.02)
+        ready = {held.id for held in runtime.ctx.network._ready}
+        pinned = {p.name for p in lab.config.namespaces_dir.iterdir()}
+        assert pinned == ready | {runtime.ctx.sandbox(sandbox.id).namespaces_id}
+
+    lab.run(test)

@@ -11,7 +11,7 @@ import time
 
 from kogia.runtime import cgroups, mounts
 from kogia.runtime.config import RuntimeConfig
-from kogia.runtime.recover import conmon_pids
+from kogia.runtime.conmon import conmon_pids
 
 PATIENCE_S = 5.0
 
