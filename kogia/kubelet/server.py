@@ -33,6 +33,9 @@ log = logging.getLogger("kogia.kubelet.server")
 Obj = dict[str, Any]
 
 
+READER_PATIENCE_S = 4 * 3600.0  #: a follower's terminal may be paused
+
+
 class HttpError(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -153,7 +156,7 @@ class KubeletServer:
             if not watched:
                 raise HttpError(400, f'previous terminated container "{container}" in pod "{name}" not found') from None
             return text(200, "")
-        return Response(stream=_chained(first, stream), content_type="text/plain")
+        return Response(stream=_chained(first, stream), content_type="text/plain", patience_s=READER_PATIENCE_S)
 
     def _attempt(self, worker: PodWorker, record: ContainerRecord, previous: bool) -> int:
         """Which attempt's log is asked for. Errors: HttpError 400 in Kubernetes' words."""

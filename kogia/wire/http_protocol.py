@@ -336,7 +336,7 @@ class HttpProtocol(asyncio.Protocol):
                         continue
                     transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
                     if gate.blocked:
-                        await gate.wait(self.server.limits.stuck_s)
+                        await gate.wait(response.patience_s or self.server.limits.stuck_s)
                 if chunked:
                     transport.write(b"0\r\n\r\n")
         except asyncio.CancelledError:

@@ -95,6 +95,7 @@ class Response:
     content_type: str = "application/json"
     stream: AsyncIterator[bytes] | None = None
     takeover: Callable[[Connection], Awaitable[None]] | None = None
+    patience_s: float = 0.0  #: how long a reader of `stream` may take nothing (a person at a pager); 0 = the server's limit
 
 
 Handler = Callable[[Request], Awaitable[Response]]

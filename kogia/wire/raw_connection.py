@@ -8,12 +8,15 @@ input means that the peer has closed.
 from __future__ import annotations
 
 import asyncio
+import socket
 
 from kogia.wire.messages import Connection
 
 HIGH_BYTES = 256 * 1024
 #: how long a peer may take nothing of what is buffered for it before the connection is dropped
 STUCK_S = 30.0
+#: the same for a taken-over connection, at whose end a person may have paused the terminal; a dead host is found by TCP keep-alive
+SESSION_STUCK_S = 4 * 3600.0
 
 
 class WriteGate:
@@ -70,6 +73,9 @@ class RawConnection(Connection):
         self._eof = False
         self._paused = False
         self._waiter: asyncio.Future[None] | None = None
+        sock = transport.get_extra_info("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
     def feed(self, data: bytes) -> None:
         self._buffer += data
@@ -111,7 +117,7 @@ class RawConnection(Connection):
 
     async def drain(self) -> None:
         if self.gate.blocked:
-            await self.gate.wait()
+            await self.gate.wait(SESSION_STUCK_S)
 
     def write_eof(self) -> None:
         if not self.transport.is_closing() and self.transport.can_write_eof():

@@ -180,6 +180,7 @@ class KubeletTunnel:
                 return await self._upgrade(client, onward)
             onward.context = {"stream": True}
             response = await client.send(onward)
+            response.patience_s = 4 * 3600.0  # people read logs through pagers
         except (OSError, TimeoutError) as error:
             raise internal_error(f"error dialing backend: {error or type(error).__name__}") from None
         if resource[0] and not 200 <= response.status <= 206:
