@@ -58,7 +58,7 @@ install_system_packages() {
         lacking="$lacking python3(>=3.11, with venv)" debs="$debs python3 python3-venv" rpms="$rpms python3"
     fi
     if [ "${1:-}" = tests ]; then
-        for what in docker-registry:docker-registry wrk:wrk apache2:apache2-bin nginx:nginx-light skopeo:skopeo; do
+        for what in docker-registry:docker-registry wrk:wrk apache2:apache2-bin nginx:nginx-light skopeo:skopeo umoci:umoci containerd:containerd curl:curl; do
             PATH=$PATH:/usr/sbin command -v "${what%%:*}" >/dev/null || { lacking="$lacking ${what%%:*}"; debs="$debs ${what##*:}"; }
         done
     fi

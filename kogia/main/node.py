@@ -62,6 +62,7 @@ async def open_services(stack: AsyncExitStack, config: ClusterConfig, endpoint: 
 
     store = ImageStore(image_root(config))
     images = Images(store, Registries(config.paths.data_dir / "registries.yaml"))
+    stack.push_async_callback(images.close)
     runtime = await open_runtime(runtime_config(config), store)
     stack.push_async_callback(runtime.close)
     return runtime, images
