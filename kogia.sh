@@ -61,6 +61,9 @@ install_system_packages() {
         for what in docker-registry:docker-registry wrk:wrk apache2:apache2-bin nginx:nginx-light skopeo:skopeo umoci:umoci containerd:containerd curl:curl; do
             PATH=$PATH:/usr/sbin command -v "${what%%:*}" >/dev/null || { lacking="$lacking ${what%%:*}"; debs="$debs ${what##*:}"; }
         done
+        if ! command -v kubectl >/dev/null && apt-cache show kubernetes-client >/dev/null 2>&1; then
+            lacking="$lacking kubectl" debs="$debs kubernetes-client"
+        fi
     fi
     [ -n "$lacking" ] || return 0
     if command -v apt-get >/dev/null; then

@@ -24,7 +24,8 @@ def registry() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def shared_cluster(registry: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     assert os.geteuid() == 0, "the walk-throughs need root"
-    assert kubectls(), "the walk-throughs need a real kubectl on the PATH"
+    if not kubectls():
+        pytest.skip("no kubectl on the PATH, and this distribution packages none: install one to run the walk-throughs")
     made = Cluster("kogia-wt", Path(tmp_path_factory.mktemp("walkthrough")), registry)
     try:
         made.up()
