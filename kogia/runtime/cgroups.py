@@ -19,6 +19,7 @@ from kogia.cri import types as t
 
 log = logging.getLogger("kogia.runtime.cgroups")
 _V1_LIMITED = ("cpu", "memory", "pids")
+_V2_CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "io")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,20 +100,36 @@ def make_pod_group(layout: Layout, group: str, resources: t.LinuxContainerResour
 
 
 def _make_v2(root: Path, group: str) -> None:
-    """Make each level and hand the controllers down to it."""
-    available = set((root / "cgroup.controllers").read_text().split())
-    wanted = "".join(f"+{name} " for name in ("cpu", "cpuset", "memory", "pids", "io") if name in available)
+    """Make each level and hand the controllers down to it, as far as the level above has them to give."""
     path = root
-    for part in group.strip("/").split("/"):
-        _write(path / "cgroup.subtree_control", wanted.strip())
+    for part in ["", *group.strip("/").split("/")]:
         path = path / part
         path.mkdir(exist_ok=True)
-    _write(path / "cgroup.subtree_control", wanted.strip())
+        _hand_down(path)
+
+
+def _hand_down(path: Path) -> None:
+    try:
+        available = (path / "cgroup.controllers").read_text().split()
+    except OSError:
+        available = []
+    wanted = [f"+{name}" for name in _V2_CONTROLLERS if name in available]
+    try:
+        _write(path / "cgroup.subtree_control", " ".join(wanted))
+    except OSError:
+        for one in wanted:  # one that is refused must not keep the others away
+            try:
+                _write(path / "cgroup.subtree_control", one)
+            except OSError as error:
+                log.debug("%s is not handed down by %s: %s", one, path, error)
 
 
 def _write_v2_limits(directory: Path, resources: t.LinuxContainerResources | None) -> None:
     for name, value in v2_limits(resources).items():
-        _write(directory / name, value)
+        try:
+            _write(directory / name, value)
+        except FileNotFoundError:
+            log.warning("no limit %s for %s: the controller is not available here", name, directory)
 
 
 def v2_limits(resources: t.LinuxContainerResources | None) -> dict[str, str]:

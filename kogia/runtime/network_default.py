@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import ipaddress
 import logging
 import os
 import secrets
@@ -74,6 +75,8 @@ class DefaultNetwork:
         self._bridge_index = socket.if_nametoindex(self._config.bridge)
         self._netlink.add_address(self._bridge_index, self._ipam.gateway, self._ipam.network.prefixlen)
         self._netlink.set_up(self._bridge_index)
+        for other in overlapping(Path("/proc/net/route").read_text(), self._config.pod_cidr, self._config.bridge):
+            log.warning("the Pod range %s is also routed by %s: choose another --pod-cidr", self._config.pod_cidr, other)
         conflist = default_conflist(
             self._config.name, self._config.bridge, self._config.pod_cidr, self._config.cni_dir / "networks", self._mtu
         )
@@ -187,6 +190,19 @@ def uplink_mtu() -> int:
     except (OSError, ValueError, IndexError):
         pass
     return 0
+
+
+def overlapping(routes: str, cidr: str, own: str) -> list[str]:
+    """Interfaces other than `own` that hold a route within `cidr`, from the text of /proc/net/route. Pure."""
+    wanted = ipaddress.IPv4Network(cidr)
+    found = []
+    for fields in (line.split() for line in routes.splitlines()[1:]):
+        if len(fields) < 8 or fields[0] == own or fields[7] == "00000000":
+            continue
+        address, mask = (socket.inet_ntoa(int(fields[at], 16).to_bytes(4, "little")) for at in (1, 7))
+        if wanted.overlaps(ipaddress.IPv4Network(f"{address}/{mask}", strict=False)):
+            found.append(fields[0])
+    return found
 
 
 def network_rules(config: RuntimeConfig) -> str:

@@ -15,7 +15,7 @@ from kogia.runtime import cgroups, cni, conmon, hostports, libc, namespaces, oci
 from kogia.runtime.config import RuntimeConfig
 from kogia.runtime.context import find
 from kogia.runtime.ipam import HostLocal
-from kogia.runtime.network_default import network_rules
+from kogia.runtime.network_default import network_rules, overlapping
 from kogia.runtime.sandbox_run import resolv_conf
 
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nann:x:1000:1001::/home/ann:/bin/sh\nbroken line\n"
@@ -105,7 +105,7 @@ def test_cgroup_v2_files(tmp_path: Path) -> None:
     for level in (tmp_path, tmp_path / "kogia", group):
         level.mkdir(exist_ok=True)
         (level / "cgroup.subtree_control").write_text("")
-    (tmp_path / "cgroup.controllers").write_text("cpuset cpu io memory hugetlb pids rdma misc\n")
+        (level / "cgroup.controllers").write_text("cpuset cpu io memory hugetlb pids rdma misc\n")
     for name in ("cpu.weight", "cpu.max", "memory.max", "memory.high"):
         (group / name).write_text("")
     resources = t.LinuxContainerResources(cpu_shares=1024, cpu_quota=50000, memory_limit_in_bytes=1 << 27, unified={"memory.high": "99"})
@@ -115,7 +115,8 @@ def test_cgroup_v2_files(tmp_path: Path) -> None:
     assert (group / "cpu.max").read_text() == "50000 100000"
     assert (group / "memory.max").read_text() == str(1 << 27)
     assert (group / "memory.high").read_text() == "99"
-    assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpu +cpuset +memory +pids +io"
+    for level in (tmp_path, tmp_path / "kogia", group):
+        assert (level / "cgroup.subtree_control").read_text() == "+cpu +cpuset +memory +pids +io"
     (group / "cpu.stat").write_text("usage_usec 1500\nuser_usec 1000\nsystem_usec 500\nnr_periods 0\n")
     (group / "memory.current").write_text("5000\n")
     (group / "memory.stat").write_text("anon 3000\nfile 2000\ninactive_file 1500\n")
@@ -301,3 +302,13 @@ def test_inotify_buffers() -> None:
 
     raw = struct.pack("=iIII", 1, libc.IN_MOVED_TO, 0, 16) + b"name".ljust(16, b"\0") + struct.pack("=iIII", -1, libc.IN_Q_OVERFLOW, 0, 0)
     assert libc.inotify_parse(raw) == [(1, libc.IN_MOVED_TO, "name"), (-1, libc.IN_Q_OVERFLOW, "")]
+
+
+def test_overlapping_routes() -> None:
+    routes = """Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT
+eth0 00000000 010200C0 0003 0 0 0 00000000 0 0 0
+kogia0 00002A0A 00000000 0001 0 0 0 00FFFFFF 0 0 0
+kg-two 00002A0A 00000000 0001 0 0 0 00FFFFFF 0 0 0
+"""
+    assert overlapping(routes, "10.42.0.0/24", "kogia0") == ["kg-two"]
+    assert overlapping(routes, "10.43.0.0/24", "kogia0") == []
