@@ -165,6 +165,8 @@ async def read_logs(path: Path, options: LogOptions, running: Callable[[], bool]
         for old in [f for f in starts if f != path]:
             for chunk in _read_old(old, starts[old], formatter):
                 yield chunk
+        while watch is not None and not path.exists() and running():
+            await watch.changed(FOLLOW_CHECK_S)  # between a rotation's rename and the writer's reopening
         current = open(path, "rb") if path.exists() else None  # noqa: SIM115 (closed by _read_current)
         if current is not None and starts.get(path, -1) >= 0:
             current.seek(_last_offset(path, starts[path]))

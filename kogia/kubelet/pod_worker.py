@@ -25,6 +25,8 @@ log = logging.getLogger("kogia.kubelet.worker")
 
 Obj = dict[str, Any]
 
+TRACE = 64  #: transitions remembered per Pod, for /debug and for those who ask where the time went
+
 
 class PodWorker:
     """`on_forget(uid)` is called when the Pod is gone from API and node."""
@@ -40,6 +42,7 @@ class PodWorker:
         self._wake = asyncio.Event()
         self._tasks = TaskOwner(f"pod-{pod['metadata']['name']}", self._failed)
         self._image_tasks: list[asyncio.Task[Any]] = []
+        self.trace: deque[tuple[float, str, tuple[str, ...]]] = deque(maxlen=TRACE)  #: when, which event, which instructions
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
 
@@ -83,8 +86,11 @@ class PodWorker:
             elif isinstance(event, ev.ContainerStarted) and event.status.state == t.ContainerState.CONTAINER_EXITED:
                 self._events.appendleft(ev.ContainerExited(event.status, self.actions.message(event.status)))
                 event = ev.ContainerStarted(event.container, event.sandbox_id, as_running(event.status))
+            now = self.node.clock.now()
             try:
-                for instruction in self.state.handle(event, self.node.clock.now()):
+                instructions = self.state.handle(event, now)
+                self.trace.append((now, type(event).__name__, tuple(type(i).__name__ for i in instructions)))
+                for instruction in instructions:
                     self._carry_out(instruction)
             except Exception:  # one event must not end the Pod's care: the next reconciles from the state as it is
                 log.exception("pod %s: cannot handle %s", self.pod["metadata"]["name"], type(event).__name__)

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from kogia.api.times import TimeError, parse_time
+from kogia.base.clock import rfc3339_micro
 from kogia.cri.errors import CriError
 from kogia.cri.interface import StreamSession
 from kogia.kubelet import stats
@@ -111,6 +112,9 @@ class KubeletServer:
         if request.path in ("/pods", "/runningpods", "/runningpods/"):
             items = [{**w.pod, "status": {**(w.pod.get("status") or {}), **w.state.status}} for w in self._kubelet.workers.values()]
             return _json({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items})
+        if head == "debug" and len(parts) == 4 and parts[1] == "pods":
+            trace = self._worker(parts[2], parts[3]).trace
+            return _json({"transitions": [{"at": rfc3339_micro(at), "event": event, "instructions": list(do)} for at, event, do in trace]})
         if request.path == "/stats/summary":
             return _json(await stats.summary(self._node, self._kubelet.workers))
         if request.path == "/metrics/resource":

@@ -138,6 +138,28 @@ def test_adoption_touches_nothing_and_sees_what_ended_meanwhile(world):
     asyncio.run(go())
 
 
+def test_rotation_loses_no_line(world):
+    script = "i=0; while [ $i -lt 4000 ]; do echo line-$i; i=$((i+1)); [ $((i % 100)) = 0 ] && sleep 0.02; done; sleep 1000"
+
+    async def go():
+        async with world:
+            world.api.put(make_pod(containers=[{"command": ["sh", "-c", script]}]))
+            await world.until(world.ready)
+            ((container_id, path),) = world.kubelet._running_logs()
+            for _ in range(3):
+                await asyncio.sleep(0.15)
+                await world.kubelet.rotator.rotate(container_id, Path(path))
+            await world.until(lambda: Path(path).exists() and b"line-3999" in Path(path).read_bytes())
+            _, body = await call(world, "/containerLogs/default/web/main")
+            assert body.split() == [b"line-%d" % i for i in range(4000)]
+            _, body = await call(world, "/containerLogs/default/web/main?tailLines=2500")
+            assert body.split() == [b"line-%d" % i for i in range(1500, 4000)]
+            code, body = await call(world, "/debug/pods/default/web")
+            assert code == 200 and json.loads(body)["transitions"][0]["event"] == "RuntimeListed"
+
+    asyncio.run(go())
+
+
 def test_how_fast(world):
     async def go():
         took = []
