@@ -31,7 +31,7 @@ WEBSOCKET_PROTOCOLS = (
     "base64.channel.k8s.io",
 )
 SPDY_PROTOCOLS = ("v4.channel.k8s.io", "v3.channel.k8s.io", "v2.channel.k8s.io", "channel.k8s.io")
-LINGER_S = 5.0  #: how long the client may take to close after the server is done
+LINGER_S = 3600.0  #: how long the client may take to read what is under way and close; closing first could cut it short
 START_S = 30.0  #: how long a SPDY client may take to open its streams
 MAX_STDIN_BYTES = 1 << 20
 
