@@ -82,6 +82,7 @@ class ClusterConfig:
     node_name: str = ""
     service_cidr: str = DEFAULT_SERVICE_CIDR
     pod_cidr: str = DEFAULT_POD_CIDR
+    oci_runtime: str = ""  #: the default handler; "" = crun, or runc where crun cannot run
 
     @property
     def paths(self) -> ClusterPaths:

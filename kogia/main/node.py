@@ -39,7 +39,7 @@ def state_dir(config: ClusterConfig) -> Path:
 def runtime_config(config: ClusterConfig) -> RuntimeConfig:
     return RuntimeConfig(
         root=config.paths.node / "runtime", state_dir=state_dir(config), name=config.name, pod_cidr=node_cidr(config.pod_cidr),
-        service_cidr=config.service_cidr, cluster_cidr=config.pod_cidr,
+        service_cidr=config.service_cidr, cluster_cidr=config.pod_cidr, default_handler=config.oci_runtime,
     )  # fmt: skip
 
 

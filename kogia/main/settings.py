@@ -35,6 +35,7 @@ def add_cluster_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kubelet-port", type=int, default=None, help=f"the kubelet's port (default {DEFAULT_KUBELET_PORT} or a free one)")
     parser.add_argument("--node-name", default=None, help="the node's name (default: this machine's host name)")
     parser.add_argument("--service-cidr", default=None, help=f"addresses of Services (default {DEFAULT_SERVICE_CIDR})")
+    parser.add_argument("--oci-runtime", default=None, choices=("crun", "runc"), help="the default OCI runtime (default crun, or runc where crun cannot run)")
     parser.add_argument("--pod-cidr", default=None, help=f"addresses of Pods (default {DEFAULT_POD_CIDR}, or a free one)")
 
 
@@ -61,7 +62,7 @@ def resolve(options: argparse.Namespace, running: bool = False) -> ClusterConfig
     name, data_dir = locate(options)
     given = {
         key: value
-        for key in ("port", "kubelet_port", "node_name", "service_cidr", "pod_cidr")
+        for key in ("port", "kubelet_port", "node_name", "service_cidr", "pod_cidr", "oci_runtime")
         if (value := getattr(options, key, None)) is not None
     }
     saved = load(data_dir)
@@ -93,7 +94,7 @@ def for_component(options: argparse.Namespace) -> ClusterConfig:
         config = resolve(options)
         config.save()
         return config
-    given = {k: v for k in ("port", "kubelet_port", "node_name") if (v := getattr(options, k, None)) is not None}
+    given = {k: v for k in ("port", "kubelet_port", "node_name", "oci_runtime") if (v := getattr(options, k, None)) is not None}
     config = replace(existing(options), **given)
     config.check()
     return config

@@ -109,7 +109,8 @@ class Cluster:
         if self.registry:
             mirrors = {name: {"endpoint": [f"http://{self.registry}"]} for name in ("docker.io", "registry.example")}
             (self.data_dir / "registries.yaml").write_text(json.dumps({"mirrors": mirrors}))
-        self.local("up", "--port", str(self.port)).ok()
+        runtime = os.environ.get("KOGIA_TEST_OCI_RUNTIME", "")
+        self.local("up", "--port", str(self.port), *(["--oci-runtime", runtime] if runtime else [])).ok()
 
     def down(self) -> None:
         self.local("reset", "--yes").ok()
