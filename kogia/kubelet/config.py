@@ -36,7 +36,6 @@ class KubeletConfig:
     refresh_s: float = 60.0  #: how often volumes of API data are brought up to date
     log_max_bytes: int = 10 << 20
     log_max_files: int = 5
-    image_gc: bool = False
     allowed_users: tuple[str, ...] = ("kube-apiserver-kubelet-client", "system:apiserver", "kubernetes-admin")
     allowed_groups: tuple[str, ...] = ("system:masters", "kubeadm:cluster-admins")
     version: str = "v1.37.0"

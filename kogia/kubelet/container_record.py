@@ -165,8 +165,6 @@ class ContainerRecord:
         status = self.current
         assert status is not None
         state: Obj = {"exitCode": status.exit_code}
-        if status.exit_code > 128 and status.exit_code < 160 and status.reason == "OOMKilled":
-            state["exitCode"] = 137
         state["reason"] = status.reason or ("Completed" if status.exit_code == 0 else "Error")
         message = self.message or status.message
         if message:

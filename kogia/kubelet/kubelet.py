@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 from kogia.api.pods import is_terminal
@@ -28,8 +29,9 @@ from kogia.kubelet.logrotate import LogRotator
 from kogia.kubelet.node import Node, machine_capacity, node_addresses
 from kogia.kubelet.node_context import NodeContext
 from kogia.kubelet.pod_worker import PodWorker
-from kogia.kubelet.runtime_config import CONTAINER_NAME, POD_NAME, POD_NAMESPACE, POD_UID
+from kogia.kubelet.runtime_config import POD_NAME, POD_NAMESPACE, POD_UID, TERMINATION_POLICY
 from kogia.kubelet.status_writer import PODS, StatusWriter
+from kogia.kubelet.termination import termination_message
 from kogia.kubelet.volumes.api_data import ApiData
 from kogia.kubelet.volumes.mount import KernelMounts, Mounts
 
@@ -204,11 +206,6 @@ class Kubelet:
                 self._found[uid] = listed
 
     def _message(self, status: t.ContainerStatus) -> str:
-        from pathlib import Path
-
-        from kogia.kubelet.runtime_config import TERMINATION_POLICY
-        from kogia.kubelet.termination import termination_message
-
         if not status.finished_at:
             return ""
         own = self.config.pod_dir(status.labels.get(POD_UID, "")) / "containers" / status.metadata.name / str(status.metadata.attempt)
@@ -298,6 +295,3 @@ async def start_kubelet(
         await kubelet.close()
         raise
     return kubelet
-
-
-__all__ = ["CONTAINER_NAME", "Kubelet", "KubeletConfig", "start_kubelet"]

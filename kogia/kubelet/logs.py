@@ -106,7 +106,7 @@ def _lines_backwards(path: Path) -> Iterator[bytes]:
 
 
 def find_tail(files: list[Path], count: int) -> list[tuple[Path, int]]:
-    """(file, lines to skip from its end … as lines to take) pairs, oldest first: where the last `count` whole lines begin."""
+    """(file, how many of its last raw lines to take), oldest first: together the last `count` whole lines."""
     found: list[tuple[Path, int]] = []
     ends = 0
     for path in reversed(files):
