@@ -7,6 +7,7 @@ in-process transport makes the same `Request` with `user` set and hands the `Res
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,26 +60,28 @@ class Request:
         return values[0] if values else default
 
 
-class Connection:
-    """A raw byte stream taken over from an HTTP connection after a 101 answer (WebSocket, SPDY, a tunnel).
+class Connection(ABC):
+    """A raw byte stream taken over from an HTTP connection after a 101 answer (WebSocket, SPDY, a tunnel)."""
 
-    `read` returns b"" at end of stream. `write` buffers; `drain` waits for room. `close` is idempotent.
-    """
-
+    @abstractmethod
     async def read(self, limit: int = 65536) -> bytes:
-        raise NotImplementedError
+        """Up to `limit` bytes, at least one; b"" at end of stream. Errors: OSError when the connection broke."""
 
+    @abstractmethod
     def write(self, data: bytes) -> None:
-        raise NotImplementedError
+        """Buffers without bound: follow it with `drain`."""
 
+    @abstractmethod
     async def drain(self) -> None:
-        raise NotImplementedError
+        """Wait until there is room in the buffer. Errors: OSError when the connection broke."""
 
+    @abstractmethod
     def write_eof(self) -> None:
-        raise NotImplementedError
+        """Say that no more will be written, where the transport can (TLS cannot)."""
 
+    @abstractmethod
     def close(self) -> None:
-        raise NotImplementedError
+        """Idempotent; what was written is still sent."""
 
 
 @dataclass(slots=True)
