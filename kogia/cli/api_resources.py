@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
 from kogia.cli import printers
 from kogia.cli.connection import Api, connect
+from kogia.cli.flags import Flags, Options
 
 Obj = dict[str, Any]
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--api-group", default=None)
-    parser.add_argument("--namespaced", default=None, choices=("true", "false"))
-    parser.add_argument("--verbs", default="")
-    parser.add_argument("--no-headers", action="store_true")
-    parser.add_argument("-o", "--output", default="", choices=("", "wide", "name"))
-    parser.add_argument("--sort-by", default="", choices=("", "name", "kind"))
+def add_options(parser: Flags) -> None:
+    parser.add("--api-group", default=None)
+    parser.add("--namespaced", default="", choices=("true", "false"))
+    parser.add("--verbs", default="")
+    parser.switch("--no-headers")
+    parser.add("-o", "--output", default="", choices=("", "wide", "name"))
+    parser.add("--sort-by", default="", choices=("", "name", "kind"))
 
 
 def discover(api: Api) -> list[tuple[str, Obj]]:
@@ -30,7 +30,7 @@ def discover(api: Api) -> list[tuple[str, Obj]]:
     return found
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     rows = []
     for version, row in discover(connect(options)):
         group = version.rpartition("/")[0]

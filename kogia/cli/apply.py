@@ -6,39 +6,42 @@ applied one had and this one has not; the server merges by the schema's keys.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from typing import Any
 
 from kogia.cli import create, manifests, names
 from kogia.cli.connection import Api, ApiFailure, connect
+from kogia.cli.flags import Flags, Options
 from kogia.cli.main import CommandError
 
 Obj = dict[str, Any]
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    manifests.add_file_options(parser, required=True)
+def add_options(parser: Flags) -> None:
+    manifests.add_file_options(parser)
     create.add_write_options(parser)
-    parser.add_argument("--server-side", action="store_true", help="let the server merge")
-    parser.add_argument("--force-conflicts", action="store_true", help="take over fields another manager owns")
+    parser.switch("--server-side", help="let the server merge")
+    parser.switch("--force-conflicts", help="take over fields another manager owns")
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: Options) -> int:
+    if not options.filename:
+        raise CommandError("error: must specify one of -f and -k")
     api = connect(options)
     failures = 0
     for manifest in manifests.read(options):
         try:
             apply(api, manifest, options)
         except ApiFailure as error:
-            print(create.decoding_failed(error, manifest.source, "applying"), file=sys.stderr)
+            doing = "retrieving current configuration of" if error.at == "GET" else "creating" if error.at == "POST" else "patching" if options.server_side else "applying patch"
+            print(error.worded(f'error when {doing} "{manifest.source}": '), file=sys.stderr)
             failures += 1
     return 1 if failures else 0
 
 
-def apply(api: Api, manifest: manifests.Manifest, options: argparse.Namespace) -> None:
+def apply(api: Api, manifest: manifests.Manifest, options: Options) -> None:
     resource = names.by_kind(api, manifest.obj["apiVersion"], manifest.obj["kind"])
     namespace = manifests.namespace_of(api, manifest, options) if resource.namespaced else ""
     name = manifests.name_of(manifest)

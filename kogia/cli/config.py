@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from pathlib import Path
 from typing import Any
 
+from kogia.cli.flags import Flags, Options
 from kogia.cli.main import CommandError
 
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("current-context", "get-contexts", "use-context"))
-    parser.add_argument("argument", nargs="?", default="")
+ACTIONS = ("current-context", "get-contexts", "use-context")
 
 
-def run(options: argparse.Namespace) -> int:
+def add_options(parser: Flags) -> None:
+    parser.usage = "|".join(ACTIONS) + " [NAME]"
+
+
+def run(options: Options) -> int:
     from kogia.client import kubeconfig
 
+    action, argument = [*options.words, "", ""][:2]
+    if action not in ACTIONS:
+        raise CommandError(f'error: unknown command "{action}" for "kogia config"\nRun \'kogia config --help\' for usage.')
     try:
-        view = kubeconfig.read(options.kubeconfig)
+        view = kubeconfig.read(options.kubeconfig or None)
     except FileNotFoundError as error:
         raise CommandError(f"error: {error.filename} does not exist; start a cluster with `kogia up`") from error
-    if options.action == "current-context":
+    if action == "current-context":
         if not view.get("current-context"):
             raise CommandError("error: current-context is not set")
         print(view["current-context"])
-    elif options.action == "use-context":
-        if options.argument not in [c["name"] for c in view.get("contexts") or []]:
-            raise CommandError(f'error: no context exists with the name: "{options.argument}"')
-        _use(Path(options.kubeconfig) if options.kubeconfig else kubeconfig.default_paths()[0], options.argument)
-        print(f'Switched to context "{options.argument}".')
+    elif action == "use-context":
+        if argument not in (view.get("contexts") or {}):
+            raise CommandError(f'error: no context exists with the name: "{argument}"')
+        _use(Path(options.kubeconfig) if options.kubeconfig else kubeconfig.default_paths()[0], argument)
+        print(f'Switched to context "{argument}".')
     else:
         _print_contexts(view)
     return 0
@@ -38,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _use(path: Path, context: str) -> None:
     """Set `current-context` in one file, atomically, the rest kept."""
-    from kogia.cli.printers import to_yaml
+    from kogia.cli.yaml_text import to_yaml
     from kogia.client import kubeconfig
 
     config = kubeconfig.parse(path.read_text(), str(path))
@@ -54,8 +58,7 @@ def _print_contexts(view: dict[str, Any]) -> None:
     from kogia.cli.printers import columns
 
     rows = [["CURRENT", "NAME", "CLUSTER", "AUTHINFO", "NAMESPACE"]]
-    for entry in view.get("contexts") or []:
-        mark = "*" if entry["name"] == view.get("current-context") else ""
-        context = entry.get("context") or {}
-        rows.append([mark, entry["name"], context.get("cluster", ""), context.get("user", ""), context.get("namespace", "")])
+    for name, context in sorted((view.get("contexts") or {}).items()):
+        mark = "*" if name == view.get("current-context") else ""
+        rows.append([mark, name, context.get("cluster", ""), context.get("user", ""), context.get("namespace", "")])
     print("\n".join(columns(rows)))

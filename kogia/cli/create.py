@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from typing import Any
 
 from kogia.cli import manifests, names, printers
-from kogia.cli.connection import Api, ApiFailure, connect, parse_duration
+from kogia.cli.connection import Api, ApiFailure, connect
+from kogia.cli.flags import Flags, Options, duration, integer
 from kogia.cli.main import CommandError
 
 Obj = dict[str, Any]
-INTERMIXED = False
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
+def add_options(parser: Flags) -> None:
     manifests.add_file_options(parser)
     add_write_options(parser)
-    parser.add_argument("words", nargs="*", metavar="namespace|configmap|secret|serviceaccount|deployment|token NAME")
-    parser.add_argument("--from-literal", action="append", default=[], help="key=value of a configmap or secret")
-    parser.add_argument("--from-file", action="append", default=[], help="[key=]path of a configmap or secret")
-    parser.add_argument("--image", action="append", default=[], help="image of a deployment")
-    parser.add_argument("--replicas", type=int, default=1, help="replicas of a deployment")
-    parser.add_argument("--port", type=int, default=0, help="container port of a deployment")
-    parser.add_argument("--duration", default="", help="lifetime of a token")
-    parser.add_argument("--type", default="", help="type of a secret")
-    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    parser.keeps_dashed = True
+    parser.usage = "namespace|configmap|secret|serviceaccount|deployment|token NAME"
+    parser.add("--from-literal", append=True, default=[], help="key=value of a configmap or secret")
+    parser.add("--from-file", append=True, default=[], help="[key=]path of a configmap or secret")
+    parser.add("--image", append=True, default=[], help="image of a deployment")
+    parser.add("--replicas", convert=integer, default=1, help="replicas of a deployment")
+    parser.add("--port", convert=integer, default=0, help="container port of a deployment")
+    parser.add("--duration", default=0.0, convert=duration, help="lifetime of a token")
+    parser.add("--type", default="", help="type of a secret")
 
 
-def add_write_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-o", "--output", default="", help="json|yaml|name|jsonpath=…")
-    parser.add_argument("--dry-run", nargs="?", const="unchanged", default="none", choices=("none", "client", "server", "unchanged"))
-    parser.add_argument("--validate", nargs="?", const="strict", default="strict", help="strict|warn|ignore")
-    parser.add_argument("--field-manager", default="", help="the name of the manager used to track field ownership")
-    parser.add_argument("--show-managed-fields", action="store_true")
+def add_write_options(parser: Flags) -> None:
+    parser.add("-o", "--output", default="", help="json|yaml|name|jsonpath=…")
+    parser.add("--dry-run", bare="unchanged", default="none", choices=("none", "client", "server", "unchanged"))
+    parser.add("--validate", bare="strict", default="strict", help="strict|warn|ignore")
+    parser.add("--field-manager", default="", help="the name of the manager used to track field ownership")
+    parser.switch("--show-managed-fields")
 
 
-def field_validation(options: argparse.Namespace) -> str:
+def field_validation(options: Options) -> str:
     known = {"strict": "Strict", "true": "Strict", "warn": "Warn", "ignore": "Ignore", "false": "Ignore"}
     try:
         return known[options.validate.lower()]
@@ -44,14 +43,14 @@ def field_validation(options: argparse.Namespace) -> str:
         raise CommandError(f'error: invalid - validate option "{options.validate}"') from None
 
 
-def write_query(options: argparse.Namespace, manager: str) -> dict[str, Any]:
+def write_query(options: Options, manager: str) -> dict[str, Any]:
     query: dict[str, Any] = {"fieldManager": options.field_manager or manager, "fieldValidation": field_validation(options)}
     if options.dry_run == "server":
         query["dryRun"] = "All"
     return query
 
 
-def announce(options: argparse.Namespace, resource: Any, obj: Obj, done: str) -> None:
+def announce(options: Options, resource: Any, obj: Obj, done: str) -> None:
     """`pod/web created`, or the object itself with -o."""
     printer = printers.object_printer(options.output, lambda o: names.shown_name(resource, o["metadata"]["name"]))
     if printer is None:
@@ -63,22 +62,7 @@ def announce(options: argparse.Namespace, resource: Any, obj: Obj, done: str) ->
     sys.stdout.write(printer(obj))
 
 
-def decoding_failed(error: ApiFailure, source: str, verb: str) -> CommandError:
-    """A refusal while working through files, worded as kubectl's."""
-    if error.reason == "Invalid":
-        return CommandError("The " + _invalid(error.status))
-    message = error.status.get("message", "")
-    return CommandError(f'Error from server ({error.reason}): error when {verb} "{source}": {message}')
-
-
-def _invalid(status: Obj) -> str:
-    """`Pod "x" is invalid: …` as kubectl shows it: one cause plainly, several starred one under the other."""
-    head = status.get("message", "").partition(" is invalid: ")[0] + " is invalid: "
-    causes = [f"{c['field']}: {c['message']}" if c.get("field") else c["message"] for c in (status.get("details") or {}).get("causes") or []]
-    return head + (causes[0] if len(causes) == 1 else "".join(f"\n* {c}" for c in causes))
-
-
-def run(options: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     api = connect(options)
     if not options.filename:
         return _generate(api, options)
@@ -87,12 +71,12 @@ def run(options: argparse.Namespace) -> int:
         try:
             create(api, manifest, options)
         except ApiFailure as error:
-            print(decoding_failed(error, manifest.source, "creating"), file=sys.stderr)
+            print(error.worded(f'error when creating "{manifest.source}": '), file=sys.stderr)
             failures += 1
     return 1 if failures else 0
 
 
-def create(api: Api, manifest: manifests.Manifest, options: argparse.Namespace) -> None:
+def create(api: Api, manifest: manifests.Manifest, options: Options) -> None:
     resource = names.by_kind(api, manifest.obj["apiVersion"], manifest.obj["kind"])
     namespace = manifests.namespace_of(api, manifest, options) if resource.namespaced else ""
     if options.dry_run in ("client", "unchanged"):
@@ -102,13 +86,13 @@ def create(api: Api, manifest: manifests.Manifest, options: argparse.Namespace) 
     announce(options, resource, made, "created")
 
 
-def _generate(api: Api, options: argparse.Namespace) -> int:
+def _generate(api: Api, options: Options) -> int:
     words = options.words
     if words[:2] == ["secret", "generic"]:
         words = ["secret", *words[2:]]
     if len(words) < 2:
         raise CommandError("error: must specify one of -f and -k, or a type and a name")
-    kind, name, more = words[0], words[1], [*words[2:], *options.rest]
+    kind, name, more = words[0], words[1], [*words[2:], *(options.dashed or [])]
     if kind == "token":
         return _token(api, name, options)
     makers = {
@@ -124,13 +108,14 @@ def _generate(api: Api, options: argparse.Namespace) -> int:
     try:
         create(api, manifests.Manifest("STDIN", obj), options)
     except ApiFailure as error:
-        prefix = "error: failed to create " + kind + ": "
-        raise CommandError(prefix + str(error.status.get("message", "")) if error.reason != "Invalid" else str(decoding_failed(error, "", "creating"))) from error
+        if error.reason == "Invalid":
+            raise
+        raise CommandError(f"error: failed to create {kind}: {error.status.get('message', '')}") from error
     return 0
 
 
-def _token(api: Api, name: str, options: argparse.Namespace) -> int:
-    seconds = parse_duration(options.duration) if options.duration else None
+def _token(api: Api, name: str, options: Options) -> int:
+    seconds = options.duration
     spec = {"expirationSeconds": int(seconds)} if seconds else {}
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
     made = api.call("POST", f"/api/v1/namespaces/{api.namespace}/serviceaccounts/{name}/token", body=body)
@@ -138,7 +123,7 @@ def _token(api: Api, name: str, options: argparse.Namespace) -> int:
     return 0
 
 
-def _literals(options: argparse.Namespace) -> dict[str, bytes]:
+def _literals(options: Options) -> dict[str, bytes]:
     data: dict[str, bytes] = {}
     for item in options.from_literal:
         key, found, value = item.partition("=")
@@ -157,7 +142,7 @@ def _literals(options: argparse.Namespace) -> dict[str, bytes]:
     return data
 
 
-def _config_map(options: argparse.Namespace) -> Obj:
+def _config_map(options: Options) -> Obj:
     import base64
 
     obj: Obj = {"apiVersion": "v1", "kind": "ConfigMap"}
@@ -169,14 +154,14 @@ def _config_map(options: argparse.Namespace) -> Obj:
     return obj
 
 
-def _secret(options: argparse.Namespace) -> Obj:
+def _secret(options: Options) -> Obj:
     import base64
 
     data = {k: base64.b64encode(v).decode() for k, v in _literals(options).items()}
     return {"apiVersion": "v1", "kind": "Secret", "type": options.type or "Opaque", **({"data": data} if data else {})}
 
 
-def _deployment(name: str, options: argparse.Namespace, command: list[str]) -> Obj:
+def _deployment(name: str, options: Options, command: list[str]) -> Obj:
     if not options.image:
         raise CommandError('error: required flag(s) "image" not set')
     labels = {"app": name}

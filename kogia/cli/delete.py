@@ -2,110 +2,109 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
 from typing import Any
 
 from kogia.cli import manifests, names
-from kogia.cli.connection import Api, ApiFailure, connect, parse_duration
+from kogia.cli.connection import Api, ApiFailure, connect
+from kogia.cli.flags import Flags, Options, duration, integer
 from kogia.cli.main import CommandError
 
 Obj = dict[str, Any]
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("words", nargs="*", metavar="TYPE[/NAME] [NAME…]")
+def add_options(parser: Flags) -> None:
+    parser.usage = "TYPE[/NAME] [NAME…]"
     manifests.add_file_options(parser)
-    parser.add_argument("-l", "--selector", default="")
-    parser.add_argument("--field-selector", default="")
-    parser.add_argument("--all", action="store_true", help="delete all resources of the types named")
-    parser.add_argument("-A", "--all-namespaces", action="store_true")
-    parser.add_argument("--grace-period", type=int, default=-1, help="seconds; -1 = the object's own")
-    parser.add_argument("--force", action="store_true", help="remove at once, without waiting for the node")
-    parser.add_argument("--now", action="store_true", help="as --grace-period=1")
-    parser.add_argument("--cascade", nargs="?", const="background", default="background", choices=("background", "orphan", "foreground", "true", "false"))
-    parser.add_argument("--ignore-not-found", action="store_true")
-    parser.add_argument("--wait", nargs="?", const="true", default="true", choices=("true", "false"))
-    parser.add_argument("--timeout", default="0s")
-    parser.add_argument("--dry-run", nargs="?", const="client", default="none", choices=("none", "client", "server"))
-    parser.add_argument("-o", "--output", default="", choices=("", "name"))
+    parser.add("-l", "--selector", default="")
+    parser.add("--field-selector", default="")
+    parser.switch("--all", help="delete all resources of the types named")
+    parser.switch("-A", "--all-namespaces")
+    parser.add("--grace-period", convert=integer, default=-1, help="seconds; -1 = the object's own")
+    parser.switch("--force", help="remove at once, without waiting for the node")
+    parser.switch("--now", help="as --grace-period=1")
+    parser.add("--cascade", bare="background", default="background", choices=("background", "orphan", "foreground", "true", "false"))
+    parser.switch("--ignore-not-found")
+    parser.add("--wait", bare="true", default="", choices=("true", "false"), help="wait until the objects have gone (the default)")
+    parser.add("--timeout", default=0.0, convert=duration, help="how long to wait for the end; 0 = no limit")
+    parser.add("--dry-run", bare="client", default="none", choices=("none", "client", "server"))
+    parser.add("-o", "--output", default="", choices=("", "name"))
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: Options) -> int:
+    grace = _grace(options)
     api = connect(options)
-    if options.filename:
-        wanted = [(t, api.namespace) for t in _from_files(api, options)]
-    else:
-        found = names.targets(api, options.words)
-        if any(not t.name for t in found):
-            if not (options.all or options.selector or options.field_selector):
-                raise CommandError("error: resource(s) were provided, but no name was specified")
-            found = [t for target in found for t in _members(api, target, options)]
-        wanted = [(t, api.namespace) for t in found]
+    wanted = _wanted(api, options)
+    if options.force and grace == 0 and options.dry_run == "none":
+        print("Warning: Immediate deletion does not wait for confirmation that the running resource has been terminated. "
+              "The resource may continue to run on the cluster indefinitely.", file=sys.stderr)  # fmt: skip
     failures, gone = 0, []
-    for target, namespace in wanted:
-        place = getattr(target, "namespace", None) or namespace
+    for target in wanted:
         try:
-            uid = _delete(api, target, place, options)
-            gone.append((target, place, uid))
+            gone.append((target, _delete(api, target, grace, options)))
         except ApiFailure as error:
-            if error.reason == "NotFound" and options.ignore_not_found:
+            if error.reason == "NotFound" and (options.ignore_not_found or options.all):
                 continue
-            source = f'error when deleting "{options.filename[0]}": ' if options.filename else ""
-            print(f"Error from server ({error.reason}): {source}{error.status.get('message', '')}" if source else error, file=sys.stderr)
+            print(error.worded(f'error when deleting "{options.filename[0]}": ') if options.filename else error, file=sys.stderr)
             failures += 1
-    if not wanted and not failures:
+    if not gone and not failures and not options.ignore_not_found and (options.all or options.selector or options.field_selector):
         print("No resources found", file=sys.stderr)
-    if options.wait == "true" and options.dry_run == "none" and not options.force:
-        _wait(api, gone, parse_duration(options.timeout))
+    if options.wait == "true" and options.dry_run == "none" and (not options.force or options.wait_given):
+        _wait(api, gone, options.timeout or None)
     return 1 if failures else 0
 
 
-class _Placed(names.Target):
-    """A target that brings its own namespace."""
-
-    __slots__ = ("namespace",)
-
-
-def _placed(resource: Any, name: str, namespace: str) -> names.Target:
-    target = _Placed(resource, name)
-    object.__setattr__(target, "namespace", namespace)
-    return target
-
-
-def _from_files(api: Api, options: argparse.Namespace) -> list[names.Target]:
-    out = []
-    for manifest in manifests.read(options):
-        resource = names.by_kind(api, manifest.obj["apiVersion"], manifest.obj["kind"])
-        namespace = manifests.namespace_of(api, manifest, options) if resource.namespaced else ""
-        out.append(_placed(resource, manifests.name_of(manifest), namespace))
-    return out
-
-
-def _members(api: Api, target: names.Target, options: argparse.Namespace) -> list[names.Target]:
-    namespace = "" if options.all_namespaces else api.namespace
-    query = {"labelSelector": options.selector, "fieldSelector": options.field_selector}
-    items = api.call("GET", names.path_of(target.resource, namespace), query=query)["items"]
-    return [_placed(target.resource, o["metadata"]["name"], o["metadata"].get("namespace", "")) for o in items]
-
-
-def _delete(api: Api, target: names.Target, namespace: str, options: argparse.Namespace) -> str:
-    """Ask for the deletion and say so; returns the uid to wait for."""
-    grace = 1 if options.now else options.grace_period
+def _grace(options: Options) -> int:
+    """The grace period in seconds to ask for, -1 for the object's own. Errors: CommandError."""
+    options.wait_given = options.wait != ""
+    options.wait = options.wait or "true"
+    grace = options.grace_period
+    if options.now:
+        if grace != -1:
+            raise CommandError("error: --now and --grace-period cannot be specified together")
+        return 1
+    if grace == 0 and not options.force:
+        if options.wait_given and options.wait == "false":
+            raise CommandError("error: --grace-period=0 needs --force, or waiting for the deletion")
+        return 1  # as kubectl: the node still gets to know, and the wait sees the end
     if options.force and grace < 0:
-        grace = 0
+        return 0
+    if options.force and grace > 0:
+        raise CommandError("error: --force and --grace-period greater than 0 cannot be specified together")
+    return int(grace)
+
+
+def _wanted(api: Api, options: Options) -> list[names.Target]:
+    """What to delete. Errors: CommandError, ApiFailure."""
+    if options.filename:
+        return manifests.targets_of_files(api, options)
+    if options.all and (options.selector or options.field_selector):
+        raise CommandError("error: setting 'all' parameter but found a non empty selector" if options.selector else
+                           "error: cannot set --all and --field-selector at the same time")  # fmt: skip
+    found: list[names.Target] = []
+    for target in names.targets(api, options.words, "delete"):
+        if target.name:
+            if options.all_namespaces:
+                raise CommandError("error: a resource cannot be retrieved by name across all namespaces")
+            found.append(target)
+        elif options.all or options.selector or options.field_selector:
+            found += names.members(api, target, labels=options.selector, fields=options.field_selector, everywhere=options.all_namespaces)
+        else:
+            raise CommandError("error: resource(s) were provided, but no name was specified")
+    return found
+
+
+def _delete(api: Api, target: names.Target, grace: int, options: Options) -> str:
+    """Ask for the deletion and say so; returns the uid to wait for. Errors: ApiFailure."""
     policy = {"background": "Background", "true": "Background", "orphan": "Orphan", "false": "Orphan", "foreground": "Foreground"}[options.cascade]
     body: Obj = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": policy}
     if grace >= 0:
         body["gracePeriodSeconds"] = grace
     if options.dry_run == "server":
         body["dryRun"] = ["All"]
-    path = names.path_of(target.resource, namespace, target.name)
-    if options.force and grace == 0:
-        print("Warning: Immediate deletion does not wait for confirmation that the running resource has been terminated. "
-              "The resource may continue to run on the cluster indefinitely.", file=sys.stderr)  # fmt: skip
+    path = target.path(api)
     answer = api.call("GET" if options.dry_run == "client" else "DELETE", path, **({} if options.dry_run == "client" else {"body": body}))
     shown = names.shown_name(target.resource, target.name)
     suffix = {"client": " (dry run)", "server": " (server dry run)"}.get(options.dry_run, "")
@@ -113,18 +112,18 @@ def _delete(api: Api, target: names.Target, namespace: str, options: argparse.Na
     if options.output == "name":
         print(shown)
     else:
-        print(f'{kind} "{name}" {"force deleted" if options.force else "deleted"}{suffix}')
+        print(f'{kind} "{name}" {"force deleted" if options.force and grace == 0 else "deleted"}{suffix}')
     sys.stdout.flush()
     return (answer.get("details") or answer.get("metadata") or {}).get("uid", "")
 
 
-def _wait(api: Api, gone: list[tuple[names.Target, str, str]], timeout_s: float | None) -> None:
+def _wait(api: Api, gone: list[tuple[names.Target, str]], timeout_s: float | None) -> None:
     """Until each object has gone (or another took its name). Errors: CommandError on a time-out."""
     deadline = time.monotonic() + timeout_s if timeout_s else None
-    for target, namespace, uid in gone:
+    for target, uid in gone:
         while True:
             try:
-                live = api.call("GET", names.path_of(target.resource, namespace, target.name))
+                live = api.call("GET", target.path(api))
             except ApiFailure as error:
                 if error.http_code == 404:
                     break
@@ -133,13 +132,13 @@ def _wait(api: Api, gone: list[tuple[names.Target, str, str]], timeout_s: float 
                 break
             if deadline and time.monotonic() > deadline:
                 raise CommandError(f"error: timed out waiting for the condition on {names.shown_name(target.resource, target.name)}")
-            _next_change(api, target, namespace, live["metadata"]["resourceVersion"], deadline)
+            _next_change(api, target, live["metadata"]["resourceVersion"], deadline)
 
 
-def _next_change(api: Api, target: names.Target, namespace: str, revision: str, deadline: float | None) -> None:
+def _next_change(api: Api, target: names.Target, revision: str, deadline: float | None) -> None:
     """Block until the object is deleted, or some seconds have passed."""
     patience = min(30.0, deadline - time.monotonic()) if deadline else 30.0
     query = {"watch": "1", "resourceVersion": revision, "fieldSelector": f"metadata.name={target.name}", "timeoutSeconds": max(1, int(patience))}
-    for line in api.lines(names.path_of(target.resource, namespace), query):
+    for line in api.lines(target.path(api).rpartition("/")[0], query):
         if json.loads(line)["type"] in ("DELETED", "ERROR"):
             return

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import textwrap
 from typing import Any
 
 from kogia.api import resources, schema
+from kogia.cli.flags import Flags, Options
 from kogia.cli.main import CommandError
 
 Definition = dict[str, Any]
@@ -15,14 +15,17 @@ _REF = "#/$defs/"
 _SHOWN = {"Quantity": "Quantity", "IntOrString": "IntOrString", "Time": "string", "MicroTime": "string", "FieldsV1": "FieldsV1"}
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", metavar="TYPE[.FIELD…]")
-    parser.add_argument("--recursive", action="store_true", help="print the names of all fields below")
-    parser.add_argument("--api-version", default="", help="group/version to use")
+def add_options(parser: Flags) -> None:
+    parser.usage = "TYPE[.FIELD…]"
+    parser.switch("--recursive", help="print the names of all fields below")
+    parser.add("--api-version", default="", help="group/version to use")
 
 
-def run(options: argparse.Namespace) -> int:
-    word, *path = options.what.split(".")
+def run(options: Options) -> int:
+    if len(options.words) != 1:
+        raise CommandError("error: You must specify the type of resource to explain. Use \"kogia api-resources\" for a complete list of supported resources."
+                           if not options.words else "error: We accept only this format: explain RESOURCE")  # fmt: skip
+    word, *path = options.words[0].split(".")
     resource = _resource(word, options.api_version)
     definitions = schema.read_blob()
     name = schema.definition_for(resource.group, resource.version, resource.kind)

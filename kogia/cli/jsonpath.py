@@ -161,9 +161,8 @@ def _subscript(inner: str) -> Step:
         return Step("wildcard")
     if inner.startswith("?(") and inner.endswith(")"):
         return Step("filter", inner[2:-1])
-    if inner[:1] in "'\"":
-        names = re.findall(r"'([^']*)'|\"([^\"]*)\"", inner)
-        return Step("union", [a or b for a, b in names])
+    if inner[:1] == "'":
+        return Step("union", re.findall(r"'([^']*)'", inner))
     if re.fullmatch(r"-?\d+(\s*,\s*-?\d+)*", inner):
         return Step("union", [int(x) for x in inner.split(",")])
     match = re.fullmatch(r"(-?\d*):(-?\d*)(?::(\d*))?", inner)
@@ -258,10 +257,27 @@ def _evaluate(nodes: list[Node], data: Any, root: Any, allow_missing: bool) -> l
     return out
 
 
+def check(template: str) -> None:
+    """Errors: JsonPathError if it does not parse."""
+    _parse_template(template, 0, inside=False)
+
+
 def printed(value: Any) -> str:
-    """A found value as kubectl prints it."""
+    """A found value as kubectl prints it: Go's JSON for lists and maps."""
     if isinstance(value, str):
         return value
     if value is None:
+        return ""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def as_go(value: Any) -> str:
+    """A found value as Go's %v prints it (custom columns): `map[a:b]`, `[x y]`, `<nil>`."""
+    if isinstance(value, dict):
+        return "map[" + " ".join(f"{k}:{as_go(v)}" for k, v in sorted(value.items())) + "]"
+    if isinstance(value, list):
+        return "[" + " ".join(map(as_go, value)) + "]"
+    if value is None:
         return "<nil>"
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return str(value).lower() if isinstance(value, bool) else str(value)

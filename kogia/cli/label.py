@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from typing import Any
 
 from kogia.cli import names
 from kogia.cli.connection import Api, connect
+from kogia.cli.flags import Flags, Options
 from kogia.cli.main import CommandError
 
 Obj = dict[str, Any]
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("words", nargs="+", metavar="TYPE[/NAME] [NAME…] KEY=VALUE… KEY-…")
-    parser.add_argument("--overwrite", action="store_true")
-    parser.add_argument("--all", action="store_true")
-    parser.add_argument("-l", "--selector", default="")
-    parser.add_argument("--list", action="store_true")
-    parser.add_argument("--resource-version", default="")
+def add_options(parser: Flags) -> None:
+    parser.usage = "TYPE[/NAME] [NAME…] KEY=VALUE… KEY-…"
+    parser.switch("--overwrite")
+    parser.switch("--all")
+    parser.add("-l", "--selector", default="")
+    parser.switch("--list")
+    parser.add("--resource-version", default="")
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     api = connect(options)
     changes = [w for w in options.words if "=" in w or w.endswith("-")]
     words = [w for w in options.words if w not in changes]
@@ -36,26 +36,25 @@ def run(options: argparse.Namespace) -> int:
         else:
             wanted[change[:-1]] = None
     field = "labels" if options.command_name == "label" else "annotations"
-    for target in _members(api, names.targets(api, words), options):
+    for target in _members(api, names.targets(api, words, options.command_name), options):
         _change(api, target, field, wanted, options)
     return 0
 
 
-def _members(api: Api, found: list[names.Target], options: argparse.Namespace) -> list[names.Target]:
+def _members(api: Api, found: list[names.Target], options: Options) -> list[names.Target]:
     out = []
     for target in found:
         if target.name:
             out.append(target)
         elif options.all or options.selector:
-            items = api.call("GET", names.path_of(target.resource, api.namespace), query={"labelSelector": options.selector})["items"]
-            out += [names.Target(target.resource, o["metadata"]["name"]) for o in items]
+            out += names.members(api, target, labels=options.selector)
         else:
             raise CommandError("error: resource(s) were provided, but no name was specified")
     return out
 
 
-def _change(api: Api, target: names.Target, field: str, wanted: dict[str, str | None], options: argparse.Namespace) -> None:
-    path = names.path_of(target.resource, api.namespace, target.name)
+def _change(api: Api, target: names.Target, field: str, wanted: dict[str, str | None], options: Options) -> None:
+    path = target.path(api)
     live = api.call("GET", path)
     old = live["metadata"].get(field) or {}
     shown = names.shown_name(target.resource, target.name)

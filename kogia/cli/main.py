@@ -6,12 +6,15 @@ command that is not about processes on this machine.
 
 from __future__ import annotations
 
-import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
-#: command → (module, one line of help). Each module has `add_options(parser)` and `run(options) -> int`.
+from kogia.cli.flags import FlagError, Flags, HelpAsked, Options
+
+#: command → (module, one line of help). Each module has `add_options(flags)` and `run(options) -> int`.
 COMMANDS: dict[str, tuple[str, str]] = {
     "get": ("kogia.cli.get", "Display one or many resources"),
     "describe": ("kogia.cli.describe", "Show details of a specific resource or group of resources"),
@@ -27,7 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "label": ("kogia.cli.label", "Update the labels on a resource"),
     "annotate": ("kogia.cli.label", "Update the annotations on a resource"),
     "wait": ("kogia.cli.wait", "Wait for a specific condition on one or many resources"),
-    "config": ("kogia.cli.config", "Modify kubeconfig files: current-context, get-contexts, use-context"),
+    "config": ("kogia.cli.config", "Look at and change the kubeconfig: view, contexts, current context, namespace"),
     "crictl": ("kogia.cli.crictl", "Look at this node's containers through CRI, as crictl does"),
 }
 
@@ -40,47 +43,76 @@ class CommandError(Exception):
         self.code = code
 
 
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:  # type: ignore[override]
-        print(f"error: {message}\nSee 'kogia {self.prog.removeprefix('kogia ')} --help' for usage.", file=sys.stderr)
-        raise SystemExit(1)
+def add_connection_options(flags: Flags) -> None:
+    """kubectl's global flags; those that mean nothing here are accepted and ignored."""
+    flags.add("--kubeconfig", help="path to the kubeconfig file")
+    flags.add("--context", help="the kubeconfig context to use")
+    flags.add("--cluster", help="the kubeconfig cluster to use")
+    flags.add("--user", help="the kubeconfig user to use")
+    flags.add("-s", "--server", help="the address of the API server")
+    flags.add("--token", help="bearer token for authentication")
+    flags.add("--certificate-authority", help="file with the certificate of the server's authority")
+    flags.add("--client-certificate", help="file with a client certificate")
+    flags.add("--client-key", help="file with the key of the client certificate")
+    flags.add("--tls-server-name", help="the name to expect in the server's certificate")
+    flags.switch("--insecure-skip-tls-verify", help="do not check the server's certificate")
+    flags.add("-n", "--namespace", help="the namespace to work in")
+    flags.add("--request-timeout", default="0", help="time to wait for one request, such as 1s or 2m (0 = no limit)")
+    flags.add("--as", dest="impersonate", help="the user to impersonate")
+    flags.add("--as-group", append=True, default=[], help="a group to impersonate; may be repeated")
+    flags.add("--as-uid", help="the uid to impersonate")
+    flags.add("--name", dest="cluster_name", help="use the cluster of this name on this machine")
+    flags.add("--data-dir", help="use the cluster with this data directory")
+    flags.add("-v", "--v", dest="verbosity", default="0", help="accepted as kubectl's; ignored")
+    flags.add("--cache-dir", help="accepted as kubectl's; ignored")
+    flags.switch("--match-server-version", help="accepted as kubectl's; ignored")
 
 
-def add_connection_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("connection")
-    group.add_argument("--kubeconfig", default=None, help="path to the kubeconfig file")
-    group.add_argument("--context", default=None, help="the kubeconfig context to use")
-    group.add_argument("-n", "--namespace", default=None, help="the namespace to work in")
-    group.add_argument("--request-timeout", default="0", help="time to wait for one request, such as 1s or 2m (0 = no limit)")
-    group.add_argument("--as", dest="impersonate", default=None, help="the user to impersonate")
-    group.add_argument("--name", dest="cluster_name", default=None, help="use the cluster of this name on this machine")
-    group.add_argument("--data-dir", default=None, help="use the cluster with this data directory")
+def connection_options(words: Sequence[str]) -> Options:
+    """The options of `connection.connect` for callers that are no command of their own. Errors: FlagError."""
+    flags = Flags("kogia")
+    add_connection_options(flags)
+    return flags.parse(words)
 
 
 def main(argv: Sequence[str]) -> int:
     """Run one command; returns the exit status."""
-    name = argv[0]
+    name, words = argv[0], list(argv[1:])
     if name not in COMMANDS:
-        print(f'error: unknown command "{name}" for "kogia"\nRun \'kogia --help\' for usage.', file=sys.stderr)
+        what = f"unknown flag: {name}" if name.startswith("-") else f'unknown command "{name}" for "kogia"'
+        print(f"error: {what}\nRun 'kogia --help' for usage.", file=sys.stderr)
         return 1
     module = importlib.import_module(COMMANDS[name][0])
     try:
         if hasattr(module, "main"):  # crictl brings its own parser
-            return int(module.main(list(argv[1:])) or 0)
-        parser = Parser(prog=f"kogia {name}", description=COMMANDS[name][1], allow_abbrev=False)
-        add_connection_options(parser)
-        module.add_options(parser)
-        options = parser.parse_intermixed_args(argv[1:]) if getattr(module, "INTERMIXED", True) else parser.parse_args(argv[1:])
-        options.command_name = name
-        return int(module.run(options) or 0)
+            return int(module.main(words) or 0)
+        return _run(name, module, words)
     except CommandError as error:
         print(str(error), file=sys.stderr)
         return error.code
     except BrokenPipeError:
-        sys.stderr.close()
-        return 0
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads: say nothing more, not even at the end
+        return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _run(name: str, module: ModuleType, words: list[str]) -> int:
+    """Parse and run. Errors: whatever the command raises."""
+    flags = Flags(f"kogia {name}", COMMANDS[name][1])
+    module.add_options(flags)
+    add_connection_options(flags)
+    try:
+        options = flags.parse(words)
+    except HelpAsked:
+        print(flags.help_text())
+        return 0
+    except FlagError as error:
+        raise CommandError(f"error: {error}\nSee 'kogia {name} --help' for usage.") from None
+    options.command_name = name
+    code = int(module.run(options) or 0)
+    sys.stdout.flush()
+    return code
 
 
 def usage(extra: dict[str, str] | None = None) -> str:

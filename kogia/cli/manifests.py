@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kogia.cli.connection import Api
+from kogia.cli.flags import Flags, Options
 from kogia.cli.main import CommandError
 
 Obj = dict[str, Any]
@@ -22,12 +22,12 @@ class Manifest:
     obj: Obj
 
 
-def add_file_options(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
-    parser.add_argument("-f", "--filename", action="append", default=[], required=required, help="file, folder, URL, or - for standard input")
-    parser.add_argument("-R", "--recursive", action="store_true", help="process the folder of -f recursively")
+def add_file_options(parser: Flags) -> None:
+    parser.add("-f", "--filename", append=True, default=[], help="file, folder, URL, or - for standard input")
+    parser.switch("-R", "--recursive", help="process the folder of -f recursively")
 
 
-def read(options: argparse.Namespace) -> list[Manifest]:
+def read(options: Options) -> list[Manifest]:
     """Every object named by -f, in order. Errors: CommandError worded as kubectl's."""
     found: list[Manifest] = []
     for name in options.filename:
@@ -126,7 +126,7 @@ def name_of(manifest: Manifest) -> str:
     return str(meta.get("name") or "")
 
 
-def namespace_of(api: Api, manifest: Manifest, options: argparse.Namespace) -> str:
+def namespace_of(api: Api, manifest: Manifest, options: Options) -> str:
     """The namespace to use: the manifest's, else the current one; a clash with -n is an error."""
     own = (manifest.obj.get("metadata") or {}).get("namespace")
     if own and options.namespace and own != options.namespace:
@@ -137,14 +137,13 @@ def namespace_of(api: Api, manifest: Manifest, options: argparse.Namespace) -> s
     return own or api.namespace
 
 
-def targets_of_files(api: Api, options: argparse.Namespace) -> list[Any]:
-    """The objects named by -f as targets (for get, describe, delete)."""
+def targets_of_files(api: Api, options: Options) -> list[Any]:
+    """The objects named by -f as targets (for get, describe, delete, wait)."""
     from kogia.cli import names
 
     out: list[Any] = []
     for manifest in read(options):
         resource = names.by_kind(api, manifest.obj["apiVersion"], manifest.obj["kind"])
-        if resource.namespaced:
-            api.namespace = namespace_of(api, manifest, options)
-        out.append(names.Target(resource, name_of(manifest)))
+        namespace = namespace_of(api, manifest, options) if resource.namespaced else ""
+        out.append(names.Target(resource, name_of(manifest), namespace))
     return out

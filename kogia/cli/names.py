@@ -24,6 +24,11 @@ class Target:
 
     resource: ResourceInfo
     name: str = ""
+    namespace: str | None = None  #: its own (from a file or a list); None = the one the command works in
+
+    def path(self, api: Api, subresource: str = "") -> str:
+        """Where the object is; a collection target has none of its own."""
+        return path_of(self.resource, api.namespace if self.namespace is None else self.namespace, self.name, subresource)
 
 
 def find(api: Api, word: str) -> ResourceInfo:
@@ -91,14 +96,15 @@ def path_of(resource: ResourceInfo, namespace: str = "", name: str = "", subreso
     return path + (f"/{subresource}" if subresource else "")
 
 
-def targets(api: Api, words: Sequence[str]) -> list[Target]:
+def targets(api: Api, words: Sequence[str], verb: str = "get") -> list[Target]:
     """`pods`, `pods a b`, `pod/a svc/b`, `pods,svc`, `all` → targets in the order typed. Errors: CommandError."""
     if not words:
-        raise CommandError("error: You must specify the type of resource to get. Use \"kogia api-resources\" for a complete list of supported resources.")
+        raise CommandError(_nothing_named(verb))
     if any("/" in w for w in words):
         pairs = [w.split("/", 1) for w in words]
         if any(len(p) != 2 for p in pairs):
-            raise CommandError("error: there is no need to specify a resource type as a separate argument when passing arguments in resource/name form")
+            raise CommandError("error: there is no need to specify a resource type as a separate argument when passing arguments in resource/name form "
+                               f"(e.g. 'kogia {verb} resource/<resource_name>' instead of 'kogia {verb} resource resource/<resource_name>'")  # fmt: skip
         for kind, name in pairs:
             if not kind or not name:
                 raise CommandError("error: arguments in resource/name form must have a single resource and name")
@@ -111,6 +117,25 @@ def targets(api: Api, words: Sequence[str]) -> list[Target]:
     if names:
         return [Target(row, name) for row in rows for name in names]
     return [Target(row) for row in rows]
+
+
+def _nothing_named(verb: str) -> str:
+    told = 'Use "kogia api-resources" for a complete list of supported resources.'
+    if verb == "get":
+        return (f"You must specify the type of resource to get. {told}\n\nerror: Required resource not specified.\n"
+                'Use "kogia explain <resource>" for a detailed description of that resource (e.g. kogia explain pods).\n'
+                "See 'kogia get -h' for help and examples")  # fmt: skip
+    if verb == "describe":
+        return f"error: You must specify the type of resource to describe. {told}"
+    return "error: You must provide one or more resources by argument or filename.\nExample resource specifications include:\n" \
+           "   '-f rsrc.yaml'\n   '--filename=rsrc.json'\n   '<resource> <name>'\n   '<resource>'"
+
+
+def members(api: Api, target: Target, *, labels: str = "", fields: str = "", everywhere: bool = False) -> list[Target]:
+    """The objects of a collection target as targets. Errors: ApiFailure."""
+    path = path_of(target.resource, "" if everywhere else api.namespace)
+    items = api.call("GET", path, query={"labelSelector": labels, "fieldSelector": fields})["items"]
+    return [Target(target.resource, o["metadata"]["name"], o["metadata"].get("namespace", "")) for o in items]
 
 
 def shown_name(resource: ResourceInfo, name: str) -> str:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from kogia.cli import jsonpath
 from kogia.cli.main import CommandError
 
 Obj = dict[str, Any]
@@ -38,26 +37,20 @@ def show_labels(labels: Obj | None) -> str:
     return ",".join(f"{k}={v}" for k, v in sorted((labels or {}).items())) or "<none>"
 
 
-def to_yaml(obj: Any) -> str:
-    import yaml
-
-    class Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-        def ignore_aliases(self, data: Any) -> bool:
-            return True
-
-    def text(dumper: Any, data: str) -> Any:
-        style = "|" if "\n" in data and not any(line.endswith(" ") for line in data.split("\n")) else None
-        return dumper.represent_scalar("tag:yaml.org,2002:str", data, style=style)
-
-    Dumper.add_representer(str, text)
-    return yaml.dump(obj, Dumper=Dumper, default_flow_style=False, sort_keys=True, width=10**9, allow_unicode=True)
-
-
 def to_json(obj: Any) -> str:
-    return json.dumps(obj, indent=4, ensure_ascii=False) + "\n"
+    """Go's encoding: keys sorted, four blanks, <, > and & escaped."""
+    return escape_html(json.dumps(obj, indent=4, ensure_ascii=False, sort_keys=True)) + "\n"
 
 
-def object_printer(output: str, shown_name: Callable[[Obj], str]) -> Callable[[Obj], str] | None:
+def escape_html(text: str) -> str:
+    """What Go's encoding/json escapes in strings beyond what JSON asks for."""
+    return text.translate(_ESCAPED)
+
+
+_ESCAPED = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
+
+
+def object_printer(output: str, shown_name: Callable[[Obj], str], *, headers: bool = True) -> Callable[[Obj], str] | None:
     """The printer for `-o`; None when the output is a table. Errors: CommandError."""
     kind, _, argument = output.partition("=")
     if kind in ("", "wide"):
@@ -65,16 +58,18 @@ def object_printer(output: str, shown_name: Callable[[Obj], str]) -> Callable[[O
     if kind == "json":
         return to_json
     if kind == "yaml":
+        from kogia.cli.yaml_text import to_yaml
+
         return to_yaml
     if kind == "name":
         return lambda obj: "".join(shown_name(o) + "\n" for o in items_of(obj))
     if kind in ("jsonpath", "jsonpath-as-json", "jsonpath-file"):
         return _jsonpath_printer(kind, argument)
     if kind in ("custom-columns", "custom-columns-file"):
-        return _custom_columns_printer(argument if kind == "custom-columns" else _read(argument))
+        return _custom_columns_printer(argument if kind == "custom-columns" else _read(argument), headers)
     raise CommandError(
         f'error: unable to match a printer suitable for the output format "{output}", allowed formats are: '
-        "custom-columns,custom-columns-file,json,jsonpath,jsonpath-as-json,jsonpath-file,name,wide,yaml"
+        "custom-columns,custom-columns-file,go-template,go-template-file,json,jsonpath,jsonpath-as-json,jsonpath-file,name,template,templatefile,wide,yaml"
     )
 
 
@@ -95,28 +90,37 @@ def _jsonpath_printer(kind: str, argument: str) -> Callable[[Obj], str]:
     if not template:
         raise CommandError("error: template format specified but no template given")
 
+    from kogia.cli import jsonpath
+
+    try:
+        jsonpath.check(template)
+    except jsonpath.JsonPathError as error:
+        raise CommandError(f"error: error parsing jsonpath {template}, {error}") from error
+
     def show(obj: Obj) -> str:
         try:
             if kind == "jsonpath-as-json":
                 return to_json(jsonpath.values(template, obj))
             return jsonpath.render(template, obj)
         except jsonpath.JsonPathError as error:
-            raise CommandError(f"error: error executing jsonpath {json.dumps(template)}: {error}") from error
+            raise CommandError(f"error: error executing jsonpath {json.dumps(template)}: Error executing template: {error}.") from error
 
     return show
 
 
-def _custom_columns_printer(spec: str) -> Callable[[Obj], str]:
+def _custom_columns_printer(spec: str, headers: bool) -> Callable[[Obj], str]:
     if not spec.strip():
         raise CommandError("error: custom-columns format specified but no custom columns given")
     pairs = [part.split(":", 1) for part in spec.split(",")]
     if any(len(p) != 2 or not p[1] for p in pairs):
         raise CommandError(f"error: unexpected custom-columns spec: {spec}, expected <header>:<json-path-expr>")
 
+    from kogia.cli import jsonpath
+
     def show(obj: Obj) -> str:
-        rows = [[p[0] for p in pairs]]
+        rows = [[p[0] for p in pairs]] if headers else []
         for item in items_of(obj):
-            rows.append([",".join(jsonpath.printed(v) for v in jsonpath.values(p[1], item)) or "<none>" for p in pairs])
+            rows.append([",".join(jsonpath.as_go(v) for v in jsonpath.values(p[1], item)) or "<none>" for p in pairs])
         return "".join(line + "\n" for line in columns(rows))
 
     return show

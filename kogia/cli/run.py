@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from typing import Any
 
 from kogia.cli import create, names
 from kogia.cli.connection import Api, ApiFailure, connect
+from kogia.cli.flags import Flags, Options, duration, integer
 from kogia.cli.main import CommandError
 
 Obj = dict[str, Any]
-INTERMIXED = False
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("pod", metavar="NAME")
-    parser.add_argument("--image", default="", help="the container's image")
-    parser.add_argument("--restart", default="Always", choices=("Always", "OnFailure", "Never"))
-    parser.add_argument("--command", action="store_true", help="the arguments after -- replace the image's entrypoint")
-    parser.add_argument("--env", action="append", default=[], help="NAME=VALUE")
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("-l", "--labels", default="")
-    parser.add_argument("--annotations", action="append", default=[])
-    parser.add_argument("--image-pull-policy", default="", choices=("", "Always", "IfNotPresent", "Never"))
-    parser.add_argument("-i", "--stdin", action="store_true")
-    parser.add_argument("-t", "--tty", action="store_true")
-    parser.add_argument("--rm", action="store_true", help="delete the Pod when the attached command ends")
-    parser.add_argument("--attach", action="store_true")
-    parser.add_argument("--privileged", action="store_true")
-    parser.add_argument("--pod-running-timeout", default="1m0s")
+def add_options(parser: Flags) -> None:
+    parser.usage = "NAME --image=IMAGE [-- ARG…]"
+    parser.keeps_dashed = True
+    parser.add("--image", default="", help="the container's image")
+    parser.add("--restart", default="Always", choices=("Always", "OnFailure", "Never"))
+    parser.switch("--command", help="the arguments after -- replace the image's entrypoint")
+    parser.add("--env", append=True, default=[], help="NAME=VALUE")
+    parser.add("--port", convert=integer, default=0)
+    parser.add("-l", "--labels", default="")
+    parser.add("--annotations", append=True, default=[])
+    parser.add("--image-pull-policy", default="", choices=("", "Always", "IfNotPresent", "Never"))
+    parser.switch("-i", "--stdin")
+    parser.switch("-t", "--tty")
+    parser.switch("--rm", help="delete the Pod when the attached command ends")
+    parser.switch("--attach")
+    parser.switch("--privileged")
+    parser.add("--pod-running-timeout", default=60.0, convert=duration, help="how long to wait until the Pod runs")
     create.add_write_options(parser)
-    parser.add_argument("rest", nargs=argparse.REMAINDER)
 
 
-def run(options: argparse.Namespace) -> int:
-    arguments = _late_options(options)
+def run(options: Options) -> int:
+    arguments = [*options.words[1:], *(options.dashed or [])]
+    if not options.words:
+        raise CommandError("error: NAME is required for run\nSee 'kogia run -h' for help and examples")
+    options.pod = options.words[0]
     if not options.image:
         raise CommandError("error: required flag(s) \"image\" not set")
     if options.rm and not (options.attach or options.stdin):
@@ -49,34 +51,14 @@ def run(options: argparse.Namespace) -> int:
     try:
         made = api.call("POST", names.path_of(resource, api.namespace), query=create.write_query(options, "kubectl-run"), body=obj)
     except ApiFailure as error:
-        raise (create.decoding_failed(error, "", "creating") if error.reason == "Invalid" else error) from error
+        raise CommandError(str(error)) from error
     if not (options.attach or options.stdin):
         create.announce(options, resource, made, "created")
         return 0
     return _attach(api, options, made)
 
 
-def _late_options(options: argparse.Namespace) -> list[str]:
-    """argparse leaves everything after NAME in the remainder; parse our own options out of what stands before `--`."""
-    rest = list(options.rest)
-    own, arguments = (rest[: rest.index("--")], rest[rest.index("--") + 1 :]) if "--" in rest else (rest, [])
-    if own:
-        parser = argparse.ArgumentParser(prog="kogia run", allow_abbrev=False)
-        from kogia.cli.main import add_connection_options
-
-        add_connection_options(parser)
-        add_options(parser)
-        late, unknown = parser.parse_known_args([options.pod, *own])
-        defaults = parser.parse_args([options.pod])
-        for key, value in vars(late).items():
-            if value != getattr(defaults, key):
-                setattr(options, key, value)
-        arguments = [*late.rest, *unknown, *arguments]
-        options.rest = []
-    return arguments
-
-
-def pod(options: argparse.Namespace, arguments: list[str]) -> Obj:
+def pod(options: Options, arguments: list[str]) -> Obj:
     """The manifest `kubectl run` would make."""
     container: Obj = {"image": options.image, "name": options.pod, "resources": {}}
     if arguments:
@@ -100,27 +82,48 @@ def pod(options: argparse.Namespace, arguments: list[str]) -> Obj:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": [container], "dnsPolicy": "ClusterFirst", "restartPolicy": options.restart}}
 
 
-def _attach(api: Api, options: argparse.Namespace, made: Obj) -> int:
-    from kogia.cli import exec as streaming
-    from kogia.cli.connection import parse_duration
-
+def _attach(api: Api, options: Options, made: Obj) -> int:
+    """Follow the Pod's one container to its end; its exit status. With --rm the Pod is deleted on every way out."""
     name = made["metadata"]["name"]
     path = names.path_of(names.find(api, "pods"), api.namespace, name)
-    deadline = time.monotonic() + (parse_duration(options.pod_running_timeout) or 60)
     try:
-        while (live := api.call("GET", path)).get("status", {}).get("phase") == "Pending":
-            if time.monotonic() > deadline:
-                raise CommandError("error: timed out waiting for the condition")
-            time.sleep(0.1)
-        if live["status"]["phase"] in ("Succeeded", "Failed"):
+        live = _started(api, path, time.monotonic() + options.pod_running_timeout)
+        if live["status"]["phase"] == "Running":
+            from kogia.cli import terminal
+
+            if options.stdin:
+                print("If you don't see a command prompt, try pressing enter.", file=sys.stderr)
+            terminal.stream(options, api.namespace, name, name, [], verb="attach")
+        else:
             for piece in api.stream(path + "/log", {"container": name}, accept="*/*"):
                 sys.stdout.buffer.write(piece)
             sys.stdout.flush()
-            states = (live["status"].get("containerStatuses") or [{}])[0].get("state", {})
-            return int(states.get("terminated", {}).get("exitCode", 0))
-        print("If you don't see a command prompt, try pressing enter.", file=sys.stderr)
-        return streaming.stream(options, api.namespace, name, name, [], verb="attach")
+        return _exit_code(api, path, options)
     finally:
         if options.rm:
             api.call("DELETE", path)
             print(f'pod "{name}" deleted')
+
+
+def _started(api: Api, path: str, deadline: float) -> Obj:
+    """The Pod once it no longer waits to start. Errors: CommandError at the deadline."""
+    while (live := api.call("GET", path)).get("status", {}).get("phase", "Pending") == "Pending":
+        if time.monotonic() > deadline:
+            raise CommandError("error: timed out waiting for the condition")
+        time.sleep(0.05)
+    return live
+
+
+def _exit_code(api: Api, path: str, options: Options, patience_s: float = 10.0) -> int:
+    """How the container ended; 0 for a Pod that goes on (one left with its terminal detached, or restarted)."""
+    deadline = time.monotonic() + patience_s
+    while options.restart == "Never" and time.monotonic() < deadline:
+        live = api.call("GET", path)
+        if live["status"].get("phase") in ("Succeeded", "Failed"):
+            ended = (live["status"].get("containerStatuses") or [{}])[0].get("state", {}).get("terminated") or {}
+            code = int(ended.get("exitCode", 0))
+            if code:
+                print(f"pod {options.pod} terminated ({ended.get('reason', 'Error')})", file=sys.stderr)
+            return code
+        time.sleep(0.05)
+    return 0

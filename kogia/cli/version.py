@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 
 import kogia
+from kogia.cli.flags import Flags, Options
 from kogia.cli.main import CommandError
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--client", action="store_true", help="only the client's version; no server needed")
-    parser.add_argument("-o", "--output", default="", choices=("", "json", "yaml"))
+def add_options(parser: Flags) -> None:
+    parser.switch("--client", help="only the client's version; no server needed")
+    parser.add("-o", "--output", default="", choices=("", "json", "yaml"))
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     major, minor = kogia.KUBERNETES_VERSION.lstrip("v").split(".")[:2]
     report = {"clientVersion": {"gitVersion": kogia.KUBERNETES_VERSION, "major": major, "minor": minor, "kogia": kogia.__version__}}
     failure = None
@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
     if options.output == "json":
         print(json.dumps(report, indent=2))
     elif options.output == "yaml":
-        from kogia.cli.printers import to_yaml
+        from kogia.cli.yaml_text import to_yaml
 
         print(to_yaml(report), end="")
     else:

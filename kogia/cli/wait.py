@@ -2,40 +2,43 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Callable
 from typing import Any
 
 from kogia.cli import jsonpath, manifests, names
-from kogia.cli.connection import Api, ApiFailure, connect, parse_duration
+from kogia.cli.connection import Api, ApiFailure, connect
+from kogia.cli.flags import Flags, Options, duration
 from kogia.cli.main import CommandError
 
 Obj = dict[str, Any]
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("words", nargs="*", metavar="TYPE[/NAME] [NAME…]")
-    parser.add_argument("--for", dest="condition", default="", help="delete|create|condition=NAME[=VALUE]|jsonpath={…}[=VALUE]")
-    parser.add_argument("--timeout", default="30s")
-    parser.add_argument("-l", "--selector", default="")
-    parser.add_argument("--all", action="store_true")
+def add_options(parser: Flags) -> None:
+    parser.usage = "TYPE[/NAME] [NAME…]"
+    parser.add("--for", dest="condition", default="", help="delete|create|condition=NAME[=VALUE]|jsonpath={…}[=VALUE]")
+    parser.add("--timeout", default=30.0, convert=duration, help="how long to wait; 0 = look once, negative = a week")
+    parser.add("-l", "--selector", default="")
+    parser.switch("--all", help="all objects of the types named")
+    parser.switch("-A", "--all-namespaces", help="look in all namespaces")
+    parser.add("-o", "--output", help="accepted as kubectl's; ignored")
     manifests.add_file_options(parser)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     api = connect(options)
-    wanted = manifests.targets_of_files(api, options) if options.filename else names.targets(api, options.words)
-    deadline = time.monotonic() + (parse_duration(options.timeout) or 0)
+    wanted = manifests.targets_of_files(api, options) if options.filename else names.targets(api, options.words, "wait")
+    deadline = time.monotonic() + (options.timeout if options.timeout >= 0 else 7 * 86400)
     met = condition(options.condition)
     found: list[names.Target] = []
     for target in wanted:
         if target.name:
             found.append(target)
             continue
-        items = api.call("GET", names.path_of(target.resource, api.namespace), query={"labelSelector": options.selector})["items"]
-        found += [names.Target(target.resource, o["metadata"]["name"]) for o in items]
+        found += names.members(api, target, labels=options.selector, everywhere=options.all_namespaces)
+    if not found and options.condition == "delete":
+        return 0
     if not found:
         raise CommandError("error: no matching resources found")
     for target in found:
@@ -74,7 +77,7 @@ def condition(text: str) -> Callable[[Obj | None], bool]:
 
 
 def _await(api: Api, target: names.Target, text: str, met: Callable[[Obj | None], bool], deadline: float) -> None:
-    path = names.path_of(target.resource, api.namespace, target.name)
+    path = target.path(api)
     while True:
         try:
             live: Obj | None = api.call("GET", path)
@@ -97,7 +100,7 @@ def _watch(api: Api, target: names.Target, live: Obj | None, met: Callable[[Obj 
     query = {"watch": "1", "fieldSelector": f"metadata.name={target.name}", "timeoutSeconds": max(1, int(left + 0.999))}
     if live is not None:
         query["resourceVersion"] = live["metadata"]["resourceVersion"]
-    for line in api.lines(names.path_of(target.resource, api.namespace), query):
+    for line in api.lines(names.path_of(target.resource, api.namespace if target.namespace is None else target.namespace), query):
         event = json.loads(line)
         if event["type"] in ("DELETED", "ERROR") or met(event["object"]):
             return

@@ -71,9 +71,9 @@ def example() -> Path:
 
 def pod_ip(place: list[str]) -> str:
     from kogia.cli.connection import connect
+    from kogia.cli.main import connection_options
 
-    options = argparse.Namespace(kubeconfig=None, context=None, namespace=None, request_timeout="0", impersonate=None, cluster_name=None, data_dir=place[1])
-    return str(json.loads(connect(options).raw("GET", f"/api/v1/namespaces/default/pods/{POD}"))["status"]["podIP"])
+    return str(json.loads(connect(connection_options(["--data-dir", place[1]])).raw("GET", f"/api/v1/namespaces/default/pods/{POD}"))["status"]["podIP"])
 
 
 def fetch(url: str, patience_s: float = 10.0) -> str:

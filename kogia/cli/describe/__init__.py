@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from typing import Any
 
 from kogia.cli import manifests, names
 from kogia.cli.connection import Api, ApiFailure, connect
+from kogia.cli.flags import Flags, Options
 
 Obj = dict[str, Any]
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("words", nargs="*", metavar="TYPE[/NAME-PREFIX] [NAME-PREFIX…]")
-    parser.add_argument("-l", "--selector", default="")
-    parser.add_argument("-A", "--all-namespaces", action="store_true")
-    parser.add_argument("--show-events", nargs="?", const="true", default="true", choices=("true", "false"))
+def add_options(parser: Flags) -> None:
+    parser.usage = "TYPE[/NAME-PREFIX] [NAME-PREFIX…]"
+    parser.add("-l", "--selector", default="")
+    parser.switch("-A", "--all-namespaces")
+    parser.add("--show-events", bare="true", default="true", choices=("true", "false"))
     manifests.add_file_options(parser)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: Options) -> int:
     api = connect(options)
-    targets = manifests.targets_of_files(api, options) if options.filename else names.targets(api, options.words)
+    targets = manifests.targets_of_files(api, options) if options.filename else names.targets(api, options.words, "describe")
     texts: list[str] = []
     failures = 0
     for target in targets:
@@ -39,15 +39,15 @@ def run(options: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def _objects(api: Api, target: names.Target, options: argparse.Namespace) -> list[Obj]:
+def _objects(api: Api, target: names.Target, options: Options) -> list[Obj]:
     namespace = "" if options.all_namespaces else api.namespace
     if target.name:
         try:
-            return [api.call("GET", names.path_of(target.resource, namespace, target.name))]
+            return [api.call("GET", target.path(api))]
         except ApiFailure as error:
             if error.http_code != 404:
                 raise
-            items = api.call("GET", names.path_of(target.resource, namespace))["items"]
+            items = api.call("GET", target.path(api).rpartition("/")[0])["items"]
             found = [o for o in items if o["metadata"]["name"].startswith(target.name)]
             if not found:
                 raise
