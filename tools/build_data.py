@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-VERSION = re.search(r'KUBERNETES_VERSION = "v(\d+\.\d+)', (ROOT / "kogia" / "__init__.py").read_text())[1]  # type: ignore[index]
+VERSION = re.search(r'KUBERNETES_VERSION = "v(\d+\.\d+)', (ROOT / "src" / "kogia" / "__init__.py").read_text())[1]  # type: ignore[index]
 
 
 def cut_schema() -> None:
     """kogia/api/data/schema.bin: zlib of the JSON object {definition name: definition} of one Kubernetes minor version."""
-    target = ROOT / "kogia" / "api" / "data" / "schema.bin"
+    target = ROOT / "src" / "kogia" / "api" / "data" / "schema.bin"
     source = importlib.resources.files("kubernetes_validate") / "kubernetes-json-schema"
     folder = next(p for p in source.iterdir() if p.name.startswith(f"v{VERSION}.") and p.name.endswith("-local"))
     data = json.loads((folder / "_definitions.json").read_bytes())
@@ -33,7 +33,7 @@ def cut_cri() -> None:
 
     (Its package pins a protobuf that need not be ours; as text it has no needs.)
     """
-    target = ROOT / "kogia" / "cri" / "data" / "cri.bin"
+    target = ROOT / "src" / "kogia" / "cri" / "data" / "cri.bin"
     source = importlib.metadata.distribution("container-runtime-interface-api").locate_file("cri_api/v1/api_pb2.py")
     calls = (node for node in ast.walk(ast.parse(Path(str(source)).read_text())) if isinstance(node, ast.Call))
     serialized = next(

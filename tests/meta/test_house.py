@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGE = next(p for p in (ROOT / "src" / "kogia", ROOT / "kogia") if p.is_dir())
+PACKAGE = ROOT / "src" / "kogia"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 

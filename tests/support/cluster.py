@@ -79,7 +79,7 @@ class Cluster:
 
     def environment(self) -> dict[str, str]:
         env = {k: v for k, v in os.environ.items() if not k.startswith("KOGIA_")}
-        return {**env, "KUBECONFIG": str(self.kubeconfig), "PYTHONPATH": str(ROOT), "HOME": str(self.folder), "NO_PROXY": "*", "no_proxy": "*"}
+        return {**env, "KUBECONFIG": str(self.kubeconfig), "PYTHONPATH": str(ROOT / "src"), "HOME": str(self.folder), "NO_PROXY": "*", "no_proxy": "*"}
 
     def kogia(self, *words: str, stdin: str | None = None, timeout_s: float = 60) -> Result:
         """`kogia WORDS…`; node-level commands get this cluster's --data-dir."""

@@ -45,7 +45,7 @@ asyncio.run(main())
 @pytest.mark.parametrize("after_s", [0.15, 0.3, 0.45])
 def test_nothing_acknowledged_is_lost(tmp_path: Path, after_s: float) -> None:
     database = tmp_path / "db"
-    root = Path(__file__).resolve().parents[3]
+    root = Path(__file__).resolve().parents[3] / "src"
     acknowledged: dict[int, tuple[int, int]] = {}
     for _ in range(2):  # the second child goes on with the file the first was killed over
         child = subprocess.Popen([sys.executable, "-c", WRITER, str(database)], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(root)})

@@ -84,7 +84,7 @@ def test_logs_without_a_pod_are_kogias_own(words: list[str], own: bool) -> None:
 
 def test_start_up_imports_little() -> None:
     code = "import sys, kogia.main.entry as e; e.main(['version', '--client']); print(sorted(m for m in sys.modules if m in ('asyncio', 'yaml', 'ssl', 'aiohttp', 'cryptography', 'orjson')))"
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])}
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3] / "src")}
     started = time.monotonic()
     text = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env).stdout
     assert text.splitlines()[-1] == "[]", text
