@@ -84,7 +84,7 @@ def kubectl(request: pytest.FixtureRequest, server: Server) -> Any:
     if request.param == "missing":
         pytest.fail("these tests need kubectl on the PATH")
 
-    def run(*words: str, stdin: str | None = None) -> Result:
+    def run(*words: str, stdin: str | None = None) -> Any:
         return server.kubectl(_KUBECTLS[request.param], *words, stdin=stdin)
 
     run.version = request.param  # type: ignore[attr-defined]
