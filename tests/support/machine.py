@@ -38,7 +38,7 @@ def argv(pid: int | str) -> list[str]:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
     except OSError:
-        return []
+        return [""]
 
 
 def pids() -> list[int]:
