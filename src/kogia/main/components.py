@@ -90,6 +90,10 @@ def run(name: str, words: list[str]) -> int:
         parser.add_argument("--container-runtime-endpoint", default="", help="unix:// socket of a foreign CRI runtime instead of the embedded one")
     options = parser.parse_args(words)
     config = settings.for_component(options)
+    if name in ("node", "kubelet"):
+        from kogia.main import claim
+
+        claim.take(config)
     logs.setup(options.log_level, options.log_format)
     sys.setswitchinterval(0.001)
     try:

@@ -56,6 +56,7 @@ def stop(pid_file: Path, timeout_s: float = 15.0) -> bool:
         return False
     ticks = start_ticks(pid)
     _signal(pid, signal.SIGTERM)
+    _signal(pid, signal.SIGCONT)  # a stopped process would not hear it
     deadline = time.monotonic() + timeout_s
     killed = False
     while start_ticks(pid) == ticks:

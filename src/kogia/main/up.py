@@ -1,7 +1,8 @@
 """`kogia up | down | status`: the cluster's processes, started and stopped together.
 
 `up` is idempotent: it starts what does not run and waits until the API answers and the node is Ready. The processes tell that they are ready by a
-file in the run folder (`server.ready`, `node.ready`) that `up` removes before it starts them.
+file in the run folder (`server.ready`, `node.ready`) that `up` removes before it starts them. Commands that change the cluster's processes wait
+for each other (`claim.lock`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import time
 from collections.abc import Callable
 
 from kogia.base.cluster import ClusterConfig, ConfigError
-from kogia.main import doctor, processes, settings
+from kogia.main import claim, doctor, processes, settings
 
 PROCESSES = ("server", "node")
 
@@ -46,22 +47,19 @@ def up(options: argparse.Namespace) -> int:
     problem = doctor.first_problem()
     if problem:
         raise ConfigError(problem)
-    _, data_dir = settings.locate(options)
-    saved = settings.load(data_dir)
-    alive = {p for p in PROCESSES if saved and processes.running(saved.paths.pid_file(p))}
-    config = settings.resolve(options, running=bool(alive))
-    if "server" not in alive and not settings.port_free(config.port):
-        raise ConfigError(f"port {config.port} is in use: stop what listens there, or choose another with --port")
-    config.save()
+    config, _ = checked(options)
     if options.foreground:
-        return foreground(config)
-    started = time.monotonic()
-    for process in PROCESSES:
-        if process not in alive:
-            start(process, config)
-    wait_ready(config, "server", options.timeout)
-    add_context(config, options)
-    wait_ready(config, "node", options.timeout)
+        return foreground(config, options)
+    with claim.lock(config):
+        started = time.monotonic()
+        config, alive = checked(options)
+        save(config)
+        for process in PROCESSES:
+            if process not in alive:
+                start(process, config)
+        wait_ready(config, "server", options.timeout)
+        add_context(config, options)
+        wait_ready(config, "node", options.timeout)
     if not options.quiet:
         took = time.monotonic() - started
         state = "was running" if len(alive) == len(PROCESSES) else f"is up after {took:.1f} s"
@@ -69,14 +67,38 @@ def up(options: argparse.Namespace) -> int:
     return 0
 
 
-def start(process: str, config: ClusterConfig) -> None:
-    paths = config.paths
-    paths.run.mkdir(parents=True, exist_ok=True)
-    os.chmod(paths.data_dir, 0o711)
+def checked(options: argparse.Namespace) -> tuple[ClusterConfig, set[str]]:
+    """(The configuration to run with, the processes that run already). Changes nothing. Errors: ConfigError."""
+    _, data_dir = settings.locate(options)
+    saved = settings.load(data_dir)
+    alive = {p for p in PROCESSES if saved and processes.running(saved.paths.pid_file(p))}
+    config = settings.resolve(options, running=bool(alive))
+    claim.check(config)
+    if "server" not in alive and not settings.port_free(config.port):
+        raise ConfigError(f"port {config.port} is in use: stop what listens there, or choose another with --port")
+    if options.foreground and alive:
+        raise ConfigError("the cluster runs in the background: run `kogia down` first")
+    return config, alive
+
+
+def save(config: ClusterConfig) -> None:
+    """The first traces of a start: the saved configuration, and the name taken on this machine."""
+    config.save()
+    claim.take(config)
+    config.paths.run.mkdir(parents=True, exist_ok=True)
+    os.chmod(config.paths.data_dir, 0o711)
+
+
+def forget_ready(config: ClusterConfig, process: str) -> None:
     try:
         os.unlink(ready_file(config, process))
     except FileNotFoundError:
         pass
+
+
+def start(process: str, config: ClusterConfig) -> None:
+    paths = config.paths
+    forget_ready(config, process)
     processes.spawn(command_of(process, config), paths.pid_file(process), paths.log_file(process), environment())
 
 
@@ -108,7 +130,7 @@ def add_context(config: ClusterConfig, options: argparse.Namespace) -> None:
         print(f"kogia: the kubeconfig was left as it is: {error}; use --kubeconfig {config.paths.admin_kubeconfig}", file=sys.stderr)
 
 
-def foreground(config: ClusterConfig) -> int:
+def foreground(config: ClusterConfig, options: argparse.Namespace) -> int:
     """Both processes as children of this one; ends, and ends them, on SIGINT, SIGTERM or when one of them ends."""
     import signal
     import subprocess
@@ -122,11 +144,14 @@ def foreground(config: ClusterConfig) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    paths = config.paths
-    paths.run.mkdir(parents=True, exist_ok=True)
-    for process in PROCESSES:
-        children[process] = subprocess.Popen(command_of(process, config), env=environment(), start_new_session=True)
-        processes.write_pid_file(paths.pid_file(process), children[process].pid)
+    with claim.lock(config):
+        config, _ = checked(options)
+        save(config)
+        paths = config.paths
+        for process in PROCESSES:
+            forget_ready(config, process)
+            children[process] = subprocess.Popen(command_of(process, config), env=environment(), start_new_session=True)
+            processes.write_pid_file(paths.pid_file(process), children[process].pid)
     while not stopping and all(child.poll() is None for child in children.values()):
         time.sleep(0.2)
     ended = [name for name, child in children.items() if child.returncode is not None]
@@ -140,16 +165,18 @@ def foreground(config: ClusterConfig) -> int:
 
 def down(options: argparse.Namespace) -> int:
     config = settings.existing(options)
+    with claim.lock(config):
+        return stop(config, options)
+
+
+def stop(config: ClusterConfig, options: argparse.Namespace) -> int:
     if options.pods and not any(processes.running(config.paths.pid_file(p)) for p in PROCESSES):
         stop_pods(config)
     stopped = [p for p in reversed(PROCESSES) if processes.stop(config.paths.pid_file(p))]
     if options.pods and stopped:
         stop_pods(config)
     for process in PROCESSES:
-        try:
-            os.unlink(ready_file(config, process))
-        except FileNotFoundError:
-            pass
+        forget_ready(config, process)
     pods = "; its Pods were stopped" if options.pods else "; its Pods go on (stop them with `kogia down --pods`)"
     print(f"Cluster {config.name} {'is down' if stopped else 'was not running'}{pods}.")
     return 0

@@ -8,9 +8,11 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 
+from tests.support.cluster import free_port
 from tests.support.machine import conmons, kill_everything, process_pid, traces
 
 SERVE = "mkdir -p /www; hostname > /www/index.html; exec busybox httpd -f -p 8080 -h /www"
@@ -30,7 +32,7 @@ def test_reset_leaves_no_trace(make_cluster, manifest, spoil):
     own = make_cluster("rb-reset")
     own.start()
     volumes = [{"name": "v", "emptyDir": {"medium": "Memory"}}]
-    own.create(*(manifest(f"p-{i}", volumes=volumes, hostIPC=i == 1, shareProcessNamespace=i == 2) for i in range(4)))
+    own.create(*(manifest(f"p-{i}", volumes=volumes, hostIPC=i == 1, hostNetwork=i == 2) for i in range(4)))
     own.wait_all_ready(4)
     own.create(*(manifest(f"half-{i}") for i in range(12)))
     time.sleep(0.2)
@@ -53,7 +55,8 @@ def test_reset_finds_what_it_made_even_without_its_data_directory(make_cluster):
     own.start()
     own.run_pod("orphan")
     kill_everything(own)
-    subprocess.run(["umount", "-l", *(line.split()[4] for line in open("/proc/self/mountinfo") if str(own.data_dir) in line)], check=True)
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    subprocess.run(["umount", "-l", *(line.split()[4] for line in mounts if str(own.data_dir) in line)], check=True)
     subprocess.run(["rm", "-rf", str(own.data_dir)], check=True)
     own.local("reset", "--yes").ok()
     assert traces(own) == []
@@ -97,3 +100,23 @@ def test_foreground_killed_by_force_is_taken_over_by_the_next_up(make_cluster):
     front.wait()
     own.start()
     own.run_pod("web")
+
+
+def test_a_name_belongs_to_one_data_directory(cluster):
+    other = cluster.folder / "other"
+    answer = cluster.kogia("up", "--name", cluster.name, "--data-dir", str(other), "--port", str(free_port()))
+    assert answer.code == 1 and answer.err.count("\n") == 1 and str(cluster.data_dir) in answer.err
+    assert not other.exists()
+    assert "nothing to do" in cluster.kogia("reset", "--yes", "--name", cluster.name, "--data-dir", str(other)).ok()
+    assert cluster.local("status").code == 0
+
+
+def test_two_ups_at_once_start_one_cluster(make_cluster):
+    own = make_cluster("rb-race")
+    words = [sys.executable, "-m", "kogia.main", "up", "--name", own.name, "--data-dir", str(own.data_dir), "--port", str(own.port)]
+    both = [subprocess.Popen(words, env=own.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    said = [process.communicate(timeout=60) for process in both]
+    assert [process.returncode for process in both] == [0, 0, 0], said
+    assert sorted("was running" in out for out, _ in said) == [False, True, True]
+    own.local("down").ok()
+    assert not [line for line in traces(own) if line.startswith("process") and "kogia.main" in line]
