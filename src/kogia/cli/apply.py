@@ -7,15 +7,26 @@ applied one had and this one has not; the server merges by the schema's keys.
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 from kogia.cli import create, manifests, names
 from kogia.cli.connection import Api, ApiFailure, connect
 from kogia.cli.flags import Flags, Options
 from kogia.cli.main import CommandError
+from kogia.cli.printers import escape_html
 
 Obj = dict[str, Any]
+_CONFLICT = """Please review the fields above--they currently have other managers. Here
+are the ways you can resolve this warning:
+* If you intend to manage all of these fields, please re-run the apply
+  command with the `--force-conflicts` flag.
+* If you do not intend to manage all of the fields, please edit your
+  manifest to remove references to the fields that should keep their
+  current managers.
+* You may co-own fields by updating your manifest to match the existing
+  value; in this case, you'll become the manager if the other manager(s)
+  stop managing the field (remove it from their configuration).
+See https://kubernetes.io/docs/reference/using-api/server-side-apply/#conflicts"""
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -29,20 +40,23 @@ def add_options(parser: Flags) -> None:
 def run(options: Options) -> int:
     if not options.filename:
         raise CommandError("error: must specify one of -f and -k")
-    api = connect(options)
-    failures = 0
+    api, failures = connect(options), manifests.Failures()
     for manifest in manifests.read(options):
         try:
             apply(api, manifest, options)
+        except names.NoMatch as error:
+            failures.add(error)
         except ApiFailure as error:
-            doing = "retrieving current configuration of" if error.at == "GET" else "creating" if error.at == "POST" else "patching" if options.server_side else "applying patch"
-            print(error.worded(f'error when {doing} "{manifest.source}": '), file=sys.stderr)
-            failures += 1
-    return 1 if failures else 0
+            if options.server_side and error.reason == "Conflict":
+                failures.add(CommandError(f"error: {error.status.get('message', '')}\n{_CONFLICT}"))
+                continue
+            doing = {"GET": "retrieving current configuration of", "POST": "creating"}.get(error.at, "patching" if options.server_side else "applying patch")
+            failures.add(error, doing, manifest)
+    return failures.tell()
 
 
 def apply(api: Api, manifest: manifests.Manifest, options: Options) -> None:
-    resource = names.by_kind(api, manifest.obj["apiVersion"], manifest.obj["kind"])
+    resource = manifests.resource_of(api, manifest)
     namespace = manifests.namespace_of(api, manifest, options) if resource.namespaced else ""
     name = manifests.name_of(manifest)
     if not name:
@@ -79,7 +93,8 @@ def annotated(obj: Obj, namespace: str) -> Obj:
     if namespace:
         meta["namespace"] = namespace
     meta.setdefault("annotations", {}).pop(LAST_APPLIED, None)
-    text = json.dumps(plain, separators=(",", ":"), sort_keys=True, ensure_ascii=False) + "\n"
+    text = json.dumps(plain, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+    text = escape_html(text) + "\n"
     meta["annotations"][LAST_APPLIED] = text
     return plain
 

@@ -26,8 +26,8 @@ class ApiFailure(CommandError):
     def worded(self, before: str = "") -> str:
         """The line for the terminal; `before` goes between the reason and the message (`error when creating "x.yaml": `)."""
         message = self.status.get("message") or f"the server answered {self.http_code}"
-        if self.reason == "Invalid" and (self.status.get("details") or {}).get("causes"):
-            return ("error: " + before if before else "") + "The " + _invalid(self.status)
+        if self.reason == "Invalid" and not before and (self.status.get("details") or {}).get("causes"):
+            return "The " + _invalid(self.status)
         return f"Error from server ({self.reason}): {before}{message}" if self.reason else f"Error from server: {before}{message}"
 
     @property
@@ -88,7 +88,7 @@ class Api:
         data: bytes | None = None
         if body is not None:
             headers["Content-Type"] = content_type
-            data = body if isinstance(body, bytes) else json.dumps(body).encode()
+            data = body if isinstance(body, bytes) else json.dumps(body, sort_keys=True).encode()  # kubectl's order too: errors name fields in it
         connection, answer = self._exchange(method, path, data, headers)
         try:
             content = answer.read()

@@ -63,52 +63,63 @@ def announce(options: Options, resource: Any, obj: Obj, done: str) -> None:
 
 
 def run(options: Options) -> int:
-    api = connect(options)
     if not options.filename:
-        return _generate(api, options)
-    failures = 0
+        return _generate(options)
+    if options.words:
+        raise CommandError(f"error: Unexpected args: [{' '.join(options.words)}]\nSee 'kogia create -h' for help and examples")
+    api, failures = connect(options), manifests.Failures()
     for manifest in manifests.read(options):
         try:
             create(api, manifest, options)
-        except ApiFailure as error:
-            print(error.worded(f'error when creating "{manifest.source}": '), file=sys.stderr)
-            failures += 1
-    return 1 if failures else 0
+        except (ApiFailure, names.NoMatch) as error:
+            failures.add(error, "creating", manifest)
+    return failures.tell()
 
 
-def create(api: Api, manifest: manifests.Manifest, options: Options) -> None:
-    resource = names.by_kind(api, manifest.obj["apiVersion"], manifest.obj["kind"])
+def create(api: Api, manifest: manifests.Manifest, options: Options, *, generated: bool = False) -> None:
+    """Create one object, or show it with --dry-run=client. Errors: ApiFailure, CommandError."""
+    resource = manifests.resource_of(api, manifest)
     namespace = manifests.namespace_of(api, manifest, options) if resource.namespaced else ""
     if options.dry_run in ("client", "unchanged"):
+        if namespace and (options.namespace or not generated):
+            manifest.obj.setdefault("metadata", {})["namespace"] = namespace
         announce(options, resource, manifest.obj, "created")
         return
     made = api.call("POST", names.path_of(resource, namespace), query=write_query(options, "kubectl-create"), body=manifest.obj)
     announce(options, resource, made, "created")
 
 
-def _generate(api: Api, options: Options) -> int:
-    words = options.words
-    if words[:2] == ["secret", "generic"]:
-        words = ["secret", *words[2:]]
-    if len(words) < 2:
-        raise CommandError("error: must specify one of -f and -k, or a type and a name")
-    kind, name, more = words[0], words[1], [*words[2:], *(options.dashed or [])]
+_GENERATORS = {"ns": "namespace", "namespace": "namespace", "sa": "serviceaccount", "serviceaccount": "serviceaccount", "cm": "configmap",
+               "configmap": "configmap", "secret": "secret", "deploy": "deployment", "deployment": "deployment", "token": "token"}  # fmt: skip
+
+
+def _generate(options: Options) -> int:
+    """`create TYPE NAME …`. Errors: CommandError."""
+    words = list(options.words)
+    if not words:
+        raise CommandError("error: must specify one of -f and -k")
+    kind = _GENERATORS.get(words.pop(0))
+    if kind is None:
+        raise CommandError(f"error: Unexpected args: [{' '.join(options.words)}]\nSee 'kogia create -h' for help and examples")
+    title = kind
+    if kind == "secret":
+        if words[:1] != ["generic"]:
+            raise CommandError("error: only `create secret generic` is known here; use -f with a manifest for other types of secret")
+        words, title = words[1:], "secret generic"
+    if len(words) != 1:
+        raise CommandError(f"error: exactly one NAME is required, got {len(words)}\nSee 'kogia create {title} -h' for help and examples")
+    name = words[0]
     if kind == "token":
-        return _token(api, name, options)
-    makers = {
-        "namespace": lambda: {"apiVersion": "v1", "kind": "Namespace"}, "ns": lambda: {"apiVersion": "v1", "kind": "Namespace"},
-        "serviceaccount": lambda: {"apiVersion": "v1", "kind": "ServiceAccount"}, "sa": lambda: {"apiVersion": "v1", "kind": "ServiceAccount"},
-        "configmap": lambda: _config_map(options), "cm": lambda: _config_map(options), "secret": lambda: _secret(options),
-        "deployment": lambda: _deployment(name, options, more), "deploy": lambda: _deployment(name, options, more),
-    }  # fmt: skip
-    if kind not in makers:
-        raise CommandError(f'error: unknown resource type "{kind}" for create; use -f with a manifest')
+        return _token(connect(options), name, options)
+    makers = {"namespace": lambda: {"apiVersion": "v1", "kind": "Namespace", "spec": {}, "status": {}},
+              "serviceaccount": lambda: {"apiVersion": "v1", "kind": "ServiceAccount"}, "configmap": lambda: _config_map(options),
+              "secret": lambda: _secret(options), "deployment": lambda: _deployment(name, options, list(options.dashed or []))}  # fmt: skip
     obj = makers[kind]()
     obj["metadata"] = {**obj.get("metadata", {}), "name": name}
     try:
-        create(api, manifests.Manifest("STDIN", obj), options)
+        create(connect(options), manifests.Manifest("STDIN", obj), options, generated=True)
     except ApiFailure as error:
-        if error.reason == "Invalid":
+        if error.reason == "Invalid" or kind == "namespace":
             raise
         raise CommandError(f"error: failed to create {kind}: {error.status.get('message', '')}") from error
     return 0
@@ -158,7 +169,7 @@ def _secret(options: Options) -> Obj:
     import base64
 
     data = {k: base64.b64encode(v).decode() for k, v in _literals(options).items()}
-    return {"apiVersion": "v1", "kind": "Secret", "type": options.type or "Opaque", **({"data": data} if data else {})}
+    return {"apiVersion": "v1", "kind": "Secret", **({"type": options.type} if options.type else {}), **({"data": data} if data else {})}
 
 
 def _deployment(name: str, options: Options, command: list[str]) -> Obj:
@@ -167,13 +178,13 @@ def _deployment(name: str, options: Options, command: list[str]) -> Obj:
     labels = {"app": name}
     containers: list[Obj] = []
     for image in options.image:
-        container: Obj = {"name": image.rsplit("/", 1)[-1].split("@")[0].split(":")[0], "image": image}
+        container: Obj = {"name": image.rsplit("/", 1)[-1].split("@")[0].split(":")[0], "image": image, "resources": {}}
         if options.port:
             container["ports"] = [{"containerPort": options.port}]
-        command = command[1:] if command[:1] == ["--"] else command
         if command:
             container["command"] = command
         containers.append(container)
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"labels": labels},
-            "spec": {"replicas": options.replicas, "selector": {"matchLabels": labels},
+            "status": {},
+            "spec": {"replicas": options.replicas, "selector": {"matchLabels": labels}, "strategy": {},
                      "template": {"metadata": {"labels": labels}, "spec": {"containers": containers}}}}  # fmt: skip

@@ -25,7 +25,7 @@ def add_options(parser: Flags) -> None:
     parser.add("--grace-period", convert=integer, default=-1, help="seconds; -1 = the object's own")
     parser.switch("--force", help="remove at once, without waiting for the node")
     parser.switch("--now", help="as --grace-period=1")
-    parser.add("--cascade", bare="background", default="background", choices=("background", "orphan", "foreground", "true", "false"))
+    parser.add("--cascade", bare="background", default="background")
     parser.switch("--ignore-not-found")
     parser.add("--wait", bare="true", default="", choices=("true", "false"), help="wait until the objects have gone (the default)")
     parser.add("--timeout", default=0.0, convert=duration, help="how long to wait for the end; 0 = no limit")
@@ -34,6 +34,8 @@ def add_options(parser: Flags) -> None:
 
 
 def run(options: Options) -> int:
+    if options.cascade not in ("background", "orphan", "foreground", "true", "false"):
+        raise CommandError(f'error: invalid cascade value ({options.cascade}). Must be "background", "foreground", or "orphan"')
     grace = _grace(options)
     api = connect(options)
     wanted = _wanted(api, options)
@@ -50,7 +52,7 @@ def run(options: Options) -> int:
             print(error.worded(f'error when deleting "{options.filename[0]}": ') if options.filename else error, file=sys.stderr)
             failures += 1
     if not gone and not failures and not options.ignore_not_found and (options.all or options.selector or options.field_selector):
-        print("No resources found", file=sys.stderr)
+        print("No resources found")
     if options.wait == "true" and options.dry_run == "none" and (not options.force or options.wait_given):
         _wait(api, gone, options.timeout or None)
     return 1 if failures else 0
@@ -81,7 +83,7 @@ def _wanted(api: Api, options: Options) -> list[names.Target]:
     if options.filename:
         return manifests.targets_of_files(api, options)
     if options.all and (options.selector or options.field_selector):
-        raise CommandError("error: setting 'all' parameter but found a non empty selector" if options.selector else
+        raise CommandError("error: setting 'all' parameter but found a non empty selector. " if options.selector else
                            "error: cannot set --all and --field-selector at the same time")  # fmt: skip
     found: list[names.Target] = []
     for target in names.targets(api, options.words, "delete"):

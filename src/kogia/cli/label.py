@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import json
 from typing import Any
 
 from kogia.cli import names
@@ -19,7 +19,8 @@ def add_options(parser: Flags) -> None:
     parser.switch("--all")
     parser.add("-l", "--selector", default="")
     parser.switch("--list")
-    parser.add("--resource-version", default="")
+    parser.add("--resource-version", help="change only this version of the object")
+    parser.add("--dry-run", default="none", bare="client", choices=("none", "client", "server"), help="only say what would be done")
 
 
 def run(options: Options) -> int:
@@ -59,22 +60,32 @@ def _change(api: Api, target: names.Target, field: str, wanted: dict[str, str | 
     old = live["metadata"].get(field) or {}
     shown = names.shown_name(target.resource, target.name)
     if options.list:
-        print("\n".join(f"{k}={v}" for k, v in sorted(old.items())))
+        for key, value in sorted(old.items()):
+            print(f"{key}={value}")
         return
-    word = "label" if field == "labels" else "annotation"
-    for key, value in wanted.items():
-        if value is not None and not options.overwrite and key in old and old[key] != value:
-            raise CommandError(f"error: '{key}' already has a value ({old[key]}), and --overwrite is false")
-        if value is None and key not in old:
-            print(f'{word} "{key}" not found.', file=sys.stderr)
-    meta: Obj = {field: wanted}
-    if options.resource_version:
-        meta["resourceVersion"] = options.resource_version
-    done = api.call("PATCH", path, body={"metadata": meta}, query={"fieldManager": f"kubectl-{options.command_name}"}, content_type="application/merge-patch+json")
-    changed = (done["metadata"].get(field) or {}) != old
-    if field == "annotations":
-        print(f"{shown} annotated")
-    elif not changed:
-        print(f"{shown} not labeled")
-    else:
-        print(f"{shown} " + ("unlabeled" if all(v is None for v in wanted.values()) else "labeled"))
+    _refuse_overwriting(field, old, wanted, options)
+    for key in [k for k, v in wanted.items() if v is None and k not in old]:
+        if field == "labels":
+            print(f'label "{key}" not found.')
+    new = {k: v for k, v in {**old, **wanted}.items() if v is not None}
+    if options.dry_run != "client":
+        meta: Obj = {field: wanted}
+        if options.resource_version:
+            meta["resourceVersion"] = options.resource_version
+        query = {"fieldManager": f"kubectl-{options.command_name}", "dryRun": "All" if options.dry_run == "server" else ""}
+        api.call("PATCH", path, body={"metadata": meta}, query=query, content_type="application/merge-patch+json")
+    done = "annotated" if field == "annotations" else "not labeled" if new == old else "labeled"
+    if done == "labeled" and not options.overwrite and len(json.dumps(new)) < len(json.dumps(old)):
+        done = "unlabeled"
+    print(f"{shown} {done}" + {"client": " (dry run)", "server": " (server dry run)"}.get(options.dry_run, ""))
+
+
+def _refuse_overwriting(field: str, old: Obj, wanted: dict[str, str | None], options: Options) -> None:
+    """Errors: CommandError if a set key has another value already and --overwrite was not given."""
+    if options.overwrite:
+        return
+    clashes = [f"'{k}' already has a value ({old[k]})" for k, v in wanted.items() if v is not None and old.get(k, v) != v]
+    if clashes and field == "labels":
+        raise CommandError(f"error: {clashes[0]}, and --overwrite is false")
+    if clashes:
+        raise CommandError(f"error: --overwrite is false but found the following declared annotation(s): {'; '.join(clashes)}")

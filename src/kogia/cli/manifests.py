@@ -7,13 +7,17 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kogia.cli.connection import Api
+from kogia.cli.connection import Api, ApiFailure
 from kogia.cli.flags import Flags, Options
 from kogia.cli.main import CommandError
 
+if TYPE_CHECKING:
+    from kogia.api.kinds import ResourceInfo
+
 Obj = dict[str, Any]
+_HOW_TO_IGNORE = "if you choose to ignore these errors, turn validation off with --validate=false"
 
 
 @dataclass(slots=True)
@@ -83,7 +87,9 @@ def parse(source: str, text: bytes) -> list[Manifest]:
     if stripped[:1] == b"{":
         try:
             documents: list[Any] = [json.loads(text)]
-        except ValueError:
+        except ValueError as error:
+            if isinstance(error, json.JSONDecodeError) and error.pos >= len(text.decode("utf-8", "replace").rstrip()):
+                raise CommandError(f"error: error parsing {source}: unexpected EOF") from error
             documents = _yaml(source, text)
     else:
         documents = _yaml(source, text)
@@ -98,27 +104,50 @@ def _yaml(source: str, text: bytes) -> list[Any]:
     from kogia.api.yaml_loader import YamlError, load_all
 
     try:
-        loaded = load_all(text, strict=True)
+        loaded = load_all(text, strict=False)
     except YamlError as error:
         raise CommandError(f"error: error parsing {source}: error converting YAML to JSON: {error}") from error
-    for document, duplicates in loaded:
-        if duplicates and document is not None:
-            raise CommandError(f"error: error parsing {source}: {duplicates[0]}")
     return [document for document, _ in loaded]
 
 
 def _checked(source: str, document: Any) -> Iterator[Manifest]:
     if not isinstance(document, dict):
-        raise CommandError(f"error: error validating \"{source}\": error validating data: invalid object to validate: not a mapping")
+        raise CommandError(f"error: error validating \"{source}\": error validating data: invalid object to validate; {_HOW_TO_IGNORE}")
     missing = [f"{key} not set" for key in ("apiVersion", "kind") if not document.get(key)]
     if missing:
         shown = missing[0] if len(missing) == 1 else "[" + ", ".join(missing) + "]"
-        raise CommandError(f'error: error validating "{source}": error validating data: {shown}')
+        raise CommandError(f'error: error validating "{source}": error validating data: {shown}; {_HOW_TO_IGNORE}')
     if document["kind"] == "List" or (document["kind"].endswith("List") and isinstance(document.get("items"), list)):
         for item in document.get("items") or []:
             yield from _checked(source, item)
     else:
         yield Manifest(source, document)
+
+
+def resource_of(api: Api, manifest: Manifest) -> ResourceInfo:
+    """What serves the manifest's kind. Errors: names.NoMatch, ApiFailure."""
+    from kogia.cli import names
+
+    meta = manifest.obj.get("metadata") or {}
+    whose = f' for name: "{meta.get("name") or ""}" namespace: "{meta.get("namespace") or ""}" from "{manifest.source}"'
+    return names.by_kind(api, manifest.obj["apiVersion"], manifest.obj["kind"], whose)
+
+
+class Failures:
+    """What went wrong while working through manifests, told at the end as kubectl tells it."""
+
+    def __init__(self) -> None:
+        self._found: list[tuple[CommandError, str]] = []
+
+    def add(self, error: CommandError, doing: str = "", manifest: Manifest | None = None) -> None:
+        self._found.append((error, f'error when {doing} "{manifest.source}": ' if manifest else ""))
+
+    def tell(self) -> int:
+        """Print all; the exit status."""
+        for error, before in self._found:
+            alone = len(self._found) == 1 and isinstance(error, ApiFailure) and error.reason == "Invalid"
+            print(error.worded("" if alone else before) if isinstance(error, ApiFailure) else error, file=sys.stderr)
+        return 1 if self._found else 0
 
 
 def name_of(manifest: Manifest) -> str:
@@ -143,7 +172,7 @@ def targets_of_files(api: Api, options: Options) -> list[Any]:
 
     out: list[Any] = []
     for manifest in read(options):
-        resource = names.by_kind(api, manifest.obj["apiVersion"], manifest.obj["kind"])
+        resource = resource_of(api, manifest)
         namespace = namespace_of(api, manifest, options) if resource.namespaced else ""
         out.append(names.Target(resource, name_of(manifest), namespace))
     return out

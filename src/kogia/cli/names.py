@@ -67,8 +67,12 @@ def _discovered(api: Api, wanted: str, group: str) -> ResourceInfo | None:
     return None
 
 
-def by_kind(api: Api, api_version: str, kind: str) -> ResourceInfo:
-    """The resource that serves a manifest's kind. Errors: CommandError worded as kubectl's."""
+class NoMatch(CommandError):
+    """Nothing serves a manifest's kind."""
+
+
+def by_kind(api: Api, api_version: str, kind: str, whose: str = "") -> ResourceInfo:
+    """The resource that serves a manifest's kind; `whose` says in the error which object asked. Errors: NoMatch, ApiFailure."""
     group, _, version = api_version.rpartition("/")
     row = resources.by_kind(group, version, kind)
     if row is not None:
@@ -82,7 +86,7 @@ def by_kind(api: Api, api_version: str, kind: str) -> ResourceInfo:
     except ApiFailure as error:
         if error.http_code != 404:
             raise
-    raise CommandError(f'error: resource mapping not found: no matches for kind "{kind}" in version "{api_version}"\nensure CRDs are installed first')
+    raise NoMatch(f'error: resource mapping not found{whose}: no matches for kind "{kind}" in version "{api_version}"\nensure CRDs are installed first')
 
 
 def path_of(resource: ResourceInfo, namespace: str = "", name: str = "", subresource: str = "") -> str:

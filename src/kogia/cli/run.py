@@ -12,13 +12,14 @@ from kogia.cli.flags import Flags, Options, duration, integer
 from kogia.cli.main import CommandError
 
 Obj = dict[str, Any]
+_SEE = "\nSee 'kogia run -h' for help and examples"
 
 
 def add_options(parser: Flags) -> None:
     parser.usage = "NAME --image=IMAGE [-- ARG…]"
     parser.keeps_dashed = True
     parser.add("--image", default="", help="the container's image")
-    parser.add("--restart", default="Always", choices=("Always", "OnFailure", "Never"))
+    parser.add("--restart", default="Always")
     parser.switch("--command", help="the arguments after -- replace the image's entrypoint")
     parser.add("--env", append=True, default=[], help="NAME=VALUE")
     parser.add("--port", convert=integer, default=0)
@@ -29,20 +30,25 @@ def add_options(parser: Flags) -> None:
     parser.switch("-t", "--tty")
     parser.switch("--rm", help="delete the Pod when the attached command ends")
     parser.switch("--attach")
-    parser.switch("--privileged")
+    parser.switch("--privileged", help="run the container in privileged mode")
+    parser.switch("-q", "--quiet", help="suppress prompt messages")
     parser.add("--pod-running-timeout", default=60.0, convert=duration, help="how long to wait until the Pod runs")
     create.add_write_options(parser)
 
 
 def run(options: Options) -> int:
     arguments = [*options.words[1:], *(options.dashed or [])]
-    if not options.words:
-        raise CommandError("error: NAME is required for run\nSee 'kogia run -h' for help and examples")
-    options.pod = options.words[0]
     if not options.image:
-        raise CommandError("error: required flag(s) \"image\" not set")
+        raise CommandError('error: required flag(s) "image" not set')
+    if not options.words:
+        raise CommandError(f"error: NAME is required for run{_SEE}")
+    options.pod = options.words[0]
+    if options.restart not in ("Always", "OnFailure", "Never"):
+        raise CommandError(f"error: invalid restart policy: {options.restart}{_SEE}")
+    if options.dry_run != "none" and (options.attach or options.stdin or options.tty):
+        raise CommandError(f"error: --dry-run=[server|client] can't be used with attached containers options (--attach, --stdin, or --tty){_SEE}")
     if options.rm and not (options.attach or options.stdin):
-        raise CommandError("error: --rm should only be used for attached containers")
+        raise CommandError("error: --rm should only be used for attached containers" + _SEE)
     api = connect(options)
     obj, resource = pod(options, arguments), names.find(api, "pods")
     if options.dry_run in ("client", "unchanged"):
@@ -79,7 +85,7 @@ def pod(options: Options, arguments: list[str]) -> Obj:
     meta: Obj = {"name": options.pod, "labels": labels}
     if options.annotations:
         meta["annotations"] = dict(a.split("=", 1) for a in options.annotations if "=" in a)
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": [container], "dnsPolicy": "ClusterFirst", "restartPolicy": options.restart}}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": [container], "dnsPolicy": "ClusterFirst", "restartPolicy": options.restart}, "status": {}}
 
 
 def _attach(api: Api, options: Options, made: Obj) -> int:
@@ -91,10 +97,13 @@ def _attach(api: Api, options: Options, made: Obj) -> int:
         if live["status"]["phase"] == "Running":
             from kogia.cli import terminal
 
-            if options.stdin:
+            if not options.quiet:
                 print("If you don't see a command prompt, try pressing enter.", file=sys.stderr)
             terminal.stream(options, api.namespace, name, name, [], verb="attach")
         else:
+            phase = live["status"]["phase"]
+            print(f"warning: couldn't attach to pod/{name}, falling back to streaming logs: cannot exec into a container in a completed pod; "
+                  f"current phase is {phase}", file=sys.stderr)  # fmt: skip
             for piece in api.stream(path + "/log", {"container": name}, accept="*/*"):
                 sys.stdout.buffer.write(piece)
             sys.stdout.flush()
@@ -102,7 +111,8 @@ def _attach(api: Api, options: Options, made: Obj) -> int:
     finally:
         if options.rm:
             api.call("DELETE", path)
-            print(f'pod "{name}" deleted')
+            if not options.quiet:
+                print(f'pod "{name}" deleted')
 
 
 def _started(api: Api, path: str, deadline: float) -> Obj:
@@ -123,7 +133,7 @@ def _exit_code(api: Api, path: str, options: Options, patience_s: float = 10.0) 
             ended = (live["status"].get("containerStatuses") or [{}])[0].get("state", {}).get("terminated") or {}
             code = int(ended.get("exitCode", 0))
             if code:
-                print(f"pod {options.pod} terminated ({ended.get('reason', 'Error')})", file=sys.stderr)
+                print(f"pod {live['metadata']['namespace']}/{options.pod} terminated ({ended.get('reason', 'Error')})", file=sys.stderr)
             return code
         time.sleep(0.05)
     return 0

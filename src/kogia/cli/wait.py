@@ -42,10 +42,21 @@ def run(options: Options) -> int:
     if not found:
         raise CommandError("error: no matching resources found")
     for target in found:
+        if options.condition == "delete" and _absent(api, target):
+            continue
         _await(api, target, options.condition, met, deadline)
-        done = {"delete": "deleted", "create": "created"}.get(options.condition, "condition met")
-        print(f"{names.shown_name(target.resource, target.name)} {done}")
+        print(f"{names.shown_name(target.resource, target.name)} condition met")
     return 0
+
+
+def _absent(api: Api, target: names.Target) -> bool:
+    try:
+        api.call("GET", target.path(api))
+    except ApiFailure as error:
+        if error.reason == "NotFound":
+            return True
+        raise
+    return False
 
 
 def condition(text: str) -> Callable[[Obj | None], bool]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kogia.cli import jsonpath, printers
+from kogia.cli import jsonpath, printers, yaml_text
 from kogia.cli.describe.common import Writer
 from kogia.cli.main import CommandError
 
@@ -69,7 +69,7 @@ def test_yaml_quotes_what_would_change_its_type() -> None:
     import yaml
 
     value = {"a": "yes", "b": "010", "c": "1e3", "d": "null", "e": "line\nbreak\n", "f": "2020-01-01", "g": "", "h": 1, "i": None, "j": True}
-    assert yaml.safe_load(printers.to_yaml(value)) == value
+    assert yaml.safe_load(yaml_text.to_yaml(value)) == value
 
 
 def test_describe_aligns_each_block_by_itself() -> None:
