@@ -6,18 +6,20 @@ from typing import Any
 
 from kogia.cli import printers
 from kogia.cli.connection import Api, connect
-from kogia.cli.flags import Flags, Options
+from kogia.cli.flags import Flags, Options, boolean
+from kogia.cli.main import CommandError
 
 Obj = dict[str, Any]
 
 
 def add_options(parser: Flags) -> None:
-    parser.add("--api-group", default=None)
-    parser.add("--namespaced", default="", choices=("true", "false"))
+    parser.add("--api-group", default=None, help="only this group")
+    parser.add("--namespaced", default=None, convert=boolean, bare="true", help="only namespaced (or, =false, only other) kinds")
+    parser.add("--categories", help="only kinds of these categories")
     parser.add("--verbs", default="")
     parser.switch("--no-headers")
-    parser.add("-o", "--output", default="", choices=("", "wide", "name"))
-    parser.add("--sort-by", default="", choices=("", "name", "kind"))
+    parser.add("-o", "--output", default="")
+    parser.add("--sort-by", default="")
 
 
 def discover(api: Api) -> list[tuple[str, Obj]]:
@@ -31,14 +33,20 @@ def discover(api: Api) -> list[tuple[str, Obj]]:
 
 
 def run(options: Options) -> int:
+    if options.output not in ("", "wide", "name"):
+        raise CommandError(f"error: --output {options.output} is not available")
+    if options.sort_by not in ("", "name", "kind"):
+        raise CommandError("error: --sort-by accepts only name or kind")
     rows = []
     for version, row in discover(connect(options)):
         group = version.rpartition("/")[0]
         if options.api_group is not None and group != options.api_group:
             continue
-        if options.namespaced is not None and row["namespaced"] != (options.namespaced == "true"):
+        if options.namespaced is not None and row["namespaced"] != options.namespaced:
             continue
         if options.verbs and not set(options.verbs.split(",")) <= set(row["verbs"]):
+            continue
+        if options.categories and not set(options.categories.split(",")) <= set(row.get("categories") or ()):
             continue
         rows.append((group, version, row))
     rows.sort(key=lambda r: (r[2]["kind"] if options.sort_by == "kind" else r[0] if not options.sort_by else "", r[2]["name"]))

@@ -38,6 +38,8 @@ class ApiFailure(CommandError):
 def _invalid(status: Obj) -> str:
     """`Pod "x" is invalid: …` as kubectl shows it: one cause plainly, several starred one under the other."""
     details = status.get("details") or {}
+    if not details.get("kind") and not details.get("name"):
+        return f"request is invalid: {(status.get('message') or '').removeprefix(': ').partition(' is invalid: ')[2] or status.get('message')}".replace("request is invalid:  ", "request is invalid: ")
     head = f'{details.get("kind", "")} "{details.get("name", "")}" is invalid: '
     causes = list(dict.fromkeys(f"{c['field']}: {c.get('message', '')}" if c.get("field") else c.get("message", "") for c in details.get("causes") or []))
     return head + (causes[0] if len(causes) == 1 else "".join(f"\n* {c}" for c in causes))

@@ -41,7 +41,7 @@ def run(options: Options) -> int:
     lines = [f"GROUP:      {resource.group}"] if resource.group else []
     lines += [f"KIND:       {resource.kind}", f"VERSION:    {resource.version}", ""]
     if field is not None:
-        lines += [f"FIELD: {shown[-1]} <{_type(field)}>", *_enum(field), ""]
+        lines += [f"FIELD: {shown[-1]} <{_type(field)}>", *_enum(field), "", ""]
     lines += ["DESCRIPTION:", *_wrapped(_description(field, body), 4), "    "]
     if body.get("properties"):
         lines += ["FIELDS:", *_fields(definitions, body, options.recursive, 1, set())]
@@ -84,6 +84,8 @@ def _plain(field: Any) -> str:
 
 
 def _enum(field: Definition) -> list[str]:
+    if field.get("type") == ["string", "null"] and len(field.get("enum") or ()) == 1 or len(field.get("enum") or ()) < 2:
+        return []  # the validating schema pins apiVersion and kind; the published one does not
     values = [v for v in field.get("enum") or [] if v is not None]
     return ["ENUM:", *(f"    {v}" for v in values)] if values else []
 
@@ -98,7 +100,7 @@ def _wrapped(text: str, indent: int) -> list[str]:
     out: list[str] = []
     for paragraph in text.split("\n"):
         plain = re.sub(r"\s+", " ", paragraph).strip()
-        out += textwrap.wrap(plain, 80 - indent, initial_indent=" " * indent, subsequent_indent=" " * indent, break_long_words=False) or [" " * indent]
+        out += textwrap.wrap(plain, 80, initial_indent=" " * indent, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False) or [" " * indent]
     return out
 
 

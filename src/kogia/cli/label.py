@@ -64,7 +64,7 @@ def _change(api: Api, target: names.Target, field: str, wanted: dict[str, str | 
             print(f"{key}={value}")
         return
     _refuse_overwriting(field, old, wanted, options)
-    for key in [k for k, v in wanted.items() if v is None and k not in old]:
+    for key in [] if options.dry_run == "client" else [k for k, v in wanted.items() if v is None and k not in old]:
         if field == "labels":
             print(f'label "{key}" not found.')
     new = {k: v for k, v in {**old, **wanted}.items() if v is not None}

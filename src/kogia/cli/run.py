@@ -99,20 +99,26 @@ def _attach(api: Api, options: Options, made: Obj) -> int:
 
             if not options.quiet:
                 print("If you don't see a command prompt, try pressing enter.", file=sys.stderr)
-            terminal.stream(options, api.namespace, name, name, [], verb="attach")
+            try:
+                terminal.stream(options, api.namespace, name, name, [], verb="attach")
+            except CommandError as error:
+                _logs_instead(api, path, name, str(error).partition(": ")[2])
         else:
-            phase = live["status"]["phase"]
-            print(f"warning: couldn't attach to pod/{name}, falling back to streaming logs: cannot exec into a container in a completed pod; "
-                  f"current phase is {phase}", file=sys.stderr)  # fmt: skip
-            for piece in api.stream(path + "/log", {"container": name}, accept="*/*"):
-                sys.stdout.buffer.write(piece)
-            sys.stdout.flush()
+            _logs_instead(api, path, name, f"cannot exec into a container in a completed pod; current phase is {live['status']['phase']}")
         return _exit_code(api, path, options)
     finally:
         if options.rm:
             api.call("DELETE", path)
             if not options.quiet:
                 print(f'pod "{name}" deleted')
+
+
+def _logs_instead(api: Api, path: str, name: str, why: str) -> None:
+    """The container came and went before it could be attached to: what it said is in its log."""
+    print(f"warning: couldn't attach to pod/{name}, falling back to streaming logs: {why}", file=sys.stderr)
+    for piece in api.stream(path + "/log", {"container": name, "follow": "true"}, accept="*/*"):
+        sys.stdout.buffer.write(piece)
+        sys.stdout.flush()
 
 
 def _started(api: Api, path: str, deadline: float) -> Obj:

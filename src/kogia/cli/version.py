@@ -11,10 +11,12 @@ from kogia.cli.main import CommandError
 
 def add_options(parser: Flags) -> None:
     parser.switch("--client", help="only the client's version; no server needed")
-    parser.add("-o", "--output", default="", choices=("", "json", "yaml"))
+    parser.add("-o", "--output", default="")
 
 
 def run(options: Options) -> int:
+    if options.output not in ("", "json", "yaml"):
+        raise CommandError("error: --output must be 'yaml' or 'json'")
     major, minor = kogia.KUBERNETES_VERSION.lstrip("v").split(".")[:2]
     report = {"clientVersion": {"gitVersion": kogia.KUBERNETES_VERSION, "major": major, "minor": minor, "kogia": kogia.__version__}}
     failure = None
