@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from typing import Any
 
@@ -99,7 +98,7 @@ def _description(field: Definition | None, body: Definition) -> str:
 def _wrapped(text: str, indent: int) -> list[str]:
     out: list[str] = []
     for paragraph in text.split("\n"):
-        plain = re.sub(r"\s+", " ", paragraph).strip()
+        plain = paragraph.strip()
         out += textwrap.wrap(plain, 80, initial_indent=" " * indent, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False) or [" " * indent]
     return out
 
