@@ -56,16 +56,22 @@ def _objects(api: Api, target: names.Target, options: Options) -> list[Obj]:
     return [{"apiVersion": target.resource.api_version, "kind": target.resource.kind, **o} for o in found]
 
 
+_WITHOUT_EVENTS = ("Event", "Secret", "Namespace", "ResourceQuota", "LimitRange", "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding", "NetworkPolicy")
+
+
 def describe(api: Api, resource: Any, obj: Obj, show_events: bool) -> str:
     """The whole text for one object."""
-    from kogia.cli.describe import common, generic, node, objects, pod
+    from kogia.cli.describe import common, generic, node, objects, pod, policy, workloads
 
     describers = {
-        "Pod": pod.describe, "Node": lambda a, o: node.describe(a, o), "Namespace": objects.namespace, "Service": objects.service,
+        "Pod": pod.describe, "Node": node.describe, "Namespace": objects.namespace, "Service": objects.service,
         "ConfigMap": objects.config_map, "Secret": objects.secret, "ServiceAccount": objects.service_account,
-        "Deployment": objects.deployment, "ReplicaSet": objects.replica_set, "Event": generic.describe,
+        "Deployment": workloads.deployment, "ReplicaSet": workloads.replica_set, "DaemonSet": workloads.daemon_set, "StatefulSet": workloads.stateful_set,
+        "Job": workloads.job, "CronJob": workloads.cron_job, "ResourceQuota": policy.quota, "LimitRange": policy.limit_range,
+        "Role": policy.role, "ClusterRole": policy.role, "RoleBinding": policy.binding, "ClusterRoleBinding": policy.binding,
+        "PriorityClass": policy.priority_class,
     }  # fmt: skip
     writer = describers.get(obj["kind"], generic.describe)(api, obj)
-    if show_events and obj["kind"] not in ("Event", "Secret", "ConfigMap") or (show_events and obj["kind"] == "ConfigMap"):
+    if show_events and obj["kind"] not in _WITHOUT_EVENTS:
         common.events(api, obj, writer)
     return writer.text()

@@ -20,6 +20,11 @@ class Writer:
     def line(self, depth: int, *cells: Any) -> None:
         self._lines.append((depth, [str(c) for c in cells]))
 
+    def include(self, other: Writer, *, title_lead: str, lead: str) -> None:
+        """The lines of another writer, its first moved right by `title_lead`, those at depth 1 by `lead`."""
+        for i, (depth, cells) in enumerate(other._lines):
+            self._lines.append((0, [(title_lead if i == 0 else lead if depth == 1 else "") + "  " * depth + cells[0], *cells[1:]]))
+
     def text(self) -> str:
         rows = [["  " * depth + cells[0], *cells[1:]] for depth, cells in self._lines]
         return "".join(line.rstrip(" ") + "\n" if len(row) == 1 else line + "\n" for row, line in zip(rows, _align(rows), strict=True))

@@ -20,7 +20,7 @@ def describe(api: Api, obj: Obj) -> Writer:
     annotation_lines(writer, meta.get("annotations"))
     rest = {k: v for k, v in obj.items() if k != "metadata"}
     shown = {k: v for k, v in meta.items() if k not in ("name", "namespace", "labels", "annotations", "managedFields")}
-    _mapping(writer, {"apiVersion": rest.pop("apiVersion"), "kind": rest.pop("kind"), "metadata": shown, **rest}, 0)
+    _mapping(writer, {"metadata": shown, **rest}, 0)
     return writer
 
 
@@ -33,7 +33,7 @@ def _title(key: str) -> str:
 
 
 def _mapping(writer: Writer, values: Obj, depth: int) -> None:
-    for key, value in sorted(values.items()) if depth else values.items():
+    for key, value in sorted(values.items()):
         _field(writer, _title(key), value, depth)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kogia.cli.connection import Api
+from kogia.cli.connection import Api, ApiFailure
 from kogia.cli.describe.common import Writer, age, annotation_lines, moment, pairs
 
 Obj = dict[str, Any]
@@ -23,12 +23,14 @@ def describe(api: Api, node: Obj) -> Writer:
     for i, text in enumerate(taints or ["<none>"]):
         w.line(0, "Taints:" if i == 0 else " ", text)
     w.line(0, "Unschedulable:", str(bool(spec.get("unschedulable"))).lower())
+    _lease(w, api, meta["name"])
     if status.get("conditions"):
         w.line(0, "Conditions:")
         w.line(1, "Type", "Status", "LastHeartbeatTime", "LastTransitionTime", "Reason", "Message")
         w.line(1, "----", "------", "-----------------", "------------------", "------", "-------")
         for c in status["conditions"]:
-            w.line(1, c["type"], c["status"], moment(c.get("lastHeartbeatTime")), moment(c.get("lastTransitionTime")), c.get("reason", ""), c.get("message", ""))
+            cells = [c["type"], c["status"], moment(c.get("lastHeartbeatTime")), moment(c.get("lastTransitionTime")), c.get("reason", "")]
+            w.line(1, *(cell + " " for cell in cells), c.get("message", ""))
     w.line(0, "Addresses:")
     for address in status.get("addresses") or []:
         w.line(1, f"{address['type']}:", address["address"])
@@ -53,38 +55,75 @@ def _system_info(w: Writer, info: Obj) -> None:
         w.line(1, f"{title}:", info.get(key, ""))
 
 
+def _lease(w: Writer, api: Api, name: str) -> None:
+    """The node's heartbeat; nothing if it has none or it may not be read."""
+    try:
+        spec = api.call("GET", f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{name}").get("spec") or {}
+    except ApiFailure:
+        return
+    w.line(0, "Lease:")
+    w.line(1, "HolderIdentity:", spec.get("holderIdentity") or "<unset>")
+    w.line(1, "AcquireTime:", moment(spec.get("acquireTime")))
+    w.line(1, "RenewTime:", moment(spec.get("renewTime")))
+
+
 def _pods(w: Writer, api: Api, node: Obj) -> None:
-    from kogia.api import quantity
     from kogia.api.pods import limits, requests
 
     selector = f"spec.nodeName={node['metadata']['name']},status.phase!=Failed,status.phase!=Succeeded"
     pods = api.call("GET", "/api/v1/pods", query={"fieldSelector": selector})["items"]
     allocatable = (node.get("status") or {}).get("allocatable") or {}
+    totals: dict[tuple[str, str], Any] = {}
     w.line(0, "Non-terminated Pods:", f"({len(pods)} in total)")
     if pods:
         w.line(1, "Namespace", "Name", "", "CPU Requests", "CPU Limits", "Memory Requests", "Memory Limits", "Age")
         w.line(1, "---------", "----", "", "------------", "----------", "---------------", "-------------", "---")
-    totals: dict[tuple[str, str], Any] = {}
-
-    def share(which: str, resource: str, wanted: Obj) -> str:
-        amount = quantity.parse(str(wanted.get(resource, "0")))
-        totals[which, resource] = totals.get((which, resource), 0) + amount.value_exact
-        whole = quantity.parse(str(allocatable.get(resource, "0"))).value_exact
-        return f"{wanted.get(resource, '0')} ({int(100 * amount.value_exact / whole) if whole else 0}%)"
-
     for pod in pods:
-        asked, capped = ({k: str(v) for k, v in f(pod).items()} for f in (requests, limits))
-        w.line(1, pod["metadata"]["namespace"], pod["metadata"]["name"], "", share("requests", "cpu", asked), share("limits", "cpu", capped),
-               share("requests", "memory", asked), share("limits", "memory", capped), age(pod["metadata"]["creationTimestamp"]))  # fmt: skip
+        meta = pod["metadata"]
+        wanted = {"requests": {k: str(v) for k, v in requests(pod).items()}, "limits": {k: str(v) for k, v in limits(pod).items()}}
+        for which, amounts in wanted.items():
+            for name, amount in amounts.items():
+                totals[which, name] = totals.get((which, name), 0) + exact(amount)
+        cells = [f"{wanted[which].get(name, '0')} ({percent(wanted[which].get(name), allocatable.get(name))}%)"
+                 for name in ("cpu", "memory") for which in ("requests", "limits")]  # fmt: skip
+        w.line(1, meta["namespace"], meta["name"], "", *cells, age(meta["creationTimestamp"]))
+    _allocated(w, totals, allocatable)
+
+
+def _allocated(w: Writer, totals: dict[tuple[str, str], Any], allocatable: Obj) -> None:
+    """The sums of what the Pods ask for, beside what the node has."""
     w.line(0, "Allocated resources:")
     w.line(1, "(Total limits may be over 100 percent, i.e., overcommitted.)")
     w.line(1, "Resource", "Requests", "Limits")
     w.line(1, "--------", "--------", "------")
-    for resource in ("cpu", "memory"):
-        whole = quantity.parse(str(allocatable.get(resource, "0"))).value_exact
+    others = sorted(k for k in allocatable if k not in ("cpu", "memory", "ephemeral-storage", "pods"))
+    for name in ("cpu", "memory", "ephemeral-storage", *others):
         cells = []
         for which in ("requests", "limits"):
-            total = totals.get((which, resource), 0)
-            shown = f"{int(total * 1000)}m" if resource == "cpu" else str(int(total))
-            cells.append(f"{shown} ({int(100 * total / whole) if whole else 0}%)")
-        w.line(1, resource, *cells)
+            total = totals.get((which, name), 0)
+            share = f" ({percent(total, allocatable.get(name))}%)" if name in ("cpu", "memory", "ephemeral-storage") or name.startswith("hugepages-") else ""
+            cells.append(amount_text(name, total) + share)
+        w.line(1, name, *cells)
+
+
+def exact(amount: Any) -> Any:
+    from kogia.api import quantity
+
+    return quantity.parse(str(amount)).value_exact if amount is not None else 0
+
+
+def percent(amount: Any, whole: Any) -> int:
+    total = exact(whole)
+    return int(100 * (exact(amount) if isinstance(amount, str | None) else amount) / total) if total else 0
+
+
+def amount_text(name: str, total: Any) -> str:
+    """A sum in the unit people use: milli-CPUs, or the largest binary unit that leaves no rest."""
+    if name == "cpu":
+        return f"{int(total * 1000)}m" if total else "0"
+    number = int(total)
+    for unit in ("Ti", "Gi", "Mi", "Ki"):
+        size = 1024 ** ("KMGT".index(unit[0]) + 1)
+        if number and number % size == 0:
+            return f"{number // size}{unit}"
+    return str(number)

@@ -1,4 +1,4 @@
-"""The smaller kinds: Namespace, Service, ConfigMap, Secret, ServiceAccount, Deployment, ReplicaSet."""
+"""The smaller kinds: Namespace, Service, ConfigMap, Secret, ServiceAccount."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import base64
 from typing import Any
 
 from kogia.cli.connection import Api, ApiFailure
-from kogia.cli.describe.common import Writer, annotation_lines, moment, pairs
+from kogia.cli.describe.common import Writer, annotation_lines, pairs
 
 Obj = dict[str, Any]
 
 
-def _head(obj: Obj, *, namespaced: bool = True) -> Writer:
+def head(obj: Obj, *, namespaced: bool = True) -> Writer:
+    """Name, namespace, labels and annotations, as most descriptions begin."""
     w, meta = Writer(), obj["metadata"]
     w.line(0, "Name:", meta["name"])
     if namespaced:
@@ -22,17 +23,31 @@ def _head(obj: Obj, *, namespaced: bool = True) -> Writer:
 
 
 def namespace(api: Api, obj: Obj) -> Writer:
-    w = _head(obj, namespaced=False)
+    from kogia.cli.describe import policy
+
+    w = head(obj, namespaced=False)
     w.line(0, "Status:", (obj.get("status") or {}).get("phase", ""))
-    for title, plural in (("resource quota", "resourcequotas"), ("LimitRange resource", "limitranges")):
-        items = api.call("GET", f"/api/v1/namespaces/{obj['metadata']['name']}/{plural}")["items"]
-        w.line(0, "")
-        w.line(0, f"No {title}." if not items else f"{title[0].upper()}{title[1:]}s: " + ", ".join(i["metadata"]["name"] for i in items))
+    place = f"/api/v1/namespaces/{obj['metadata']['name']}"
+    w.line(0, "")
+    quotas = api.call("GET", f"{place}/resourcequotas")["items"]
+    if not quotas:
+        w.line(0, "No resource quota.")
+    else:
+        w.line(0, "Resource Quotas")
+        for quota in quotas:
+            policy.quota_of_namespace(w, quota)
+    w.line(0, "")
+    ranges = api.call("GET", f"{place}/limitranges")["items"]
+    if not ranges:
+        w.line(0, "No LimitRange resource.")
+    else:
+        w.line(0, "Resource Limits")
+        policy.limits(w, [limit for item in ranges for limit in (item.get("spec") or {}).get("limits") or []], " ", "----")
     return w
 
 
 def service(api: Api, obj: Obj) -> Writer:
-    w, spec = _head(obj), obj["spec"]
+    w, spec = head(obj), obj["spec"]
     pairs(w, "Selector", spec.get("selector"))
     w.line(0, "Type:", spec.get("type", ""))
     w.line(0, "IP Family Policy:", spec.get("ipFamilyPolicy", "<none>"))
@@ -49,6 +64,8 @@ def service(api: Api, obj: Obj) -> Writer:
             w.line(0, "NodePort:", f"{port.get('name') or '<unset>'}", f"{port['nodePort']}/{port.get('protocol', 'TCP')}")
         w.line(0, "Endpoints:", addresses)
     w.line(0, "Session Affinity:", spec.get("sessionAffinity", "None"))
+    if spec.get("externalTrafficPolicy"):
+        w.line(0, "External Traffic Policy:", spec["externalTrafficPolicy"])
     if spec.get("internalTrafficPolicy"):
         w.line(0, "Internal Traffic Policy:", spec["internalTrafficPolicy"])
     return w
@@ -65,7 +82,7 @@ def _addresses(api: Api, obj: Obj) -> str:
 
 
 def config_map(api: Api, obj: Obj) -> Writer:
-    w = _head(obj)
+    w = head(obj)
     w.line(0, "")
     w.line(0, "Data")
     w.line(0, "====")
@@ -85,7 +102,7 @@ def config_map(api: Api, obj: Obj) -> Writer:
 
 
 def secret(api: Api, obj: Obj) -> Writer:
-    w = _head(obj)
+    w = head(obj)
     w.line(0, "")
     w.line(0, "Type:", obj.get("type", ""))
     w.line(0, "")
@@ -97,52 +114,8 @@ def secret(api: Api, obj: Obj) -> Writer:
 
 
 def service_account(api: Api, obj: Obj) -> Writer:
-    w = _head(obj)
+    w = head(obj)
     for title, key in (("Image pull secrets", "imagePullSecrets"), ("Mountable secrets", "secrets")):
         w.line(0, f"{title}:", ", ".join(s["name"] for s in obj.get(key) or []) or "<none>")
     w.line(0, "Tokens:", "<none>")
-    return w
-
-
-def _selector(obj: Obj) -> str:
-    labels = (obj["spec"].get("selector") or {}).get("matchLabels") or {}
-    return ",".join(f"{k}={v}" for k, v in sorted(labels.items())) or "<none>"
-
-
-def _template(w: Writer, template: Obj) -> None:
-    w.line(0, "Pod Template:")
-    pairs(w, "Labels", (template.get("metadata") or {}).get("labels"), 1)
-    w.line(1, "Containers:")
-    for container in (template.get("spec") or {}).get("containers") or []:
-        w.line(2, f"{container['name']}:")
-        w.line(3, "Image:", container.get("image", ""))
-        ports = ", ".join(f"{p['containerPort']}/{p.get('protocol', 'TCP')}" for p in container.get("ports") or [])
-        w.line(3, "Port:", ports or "<none>")
-
-
-def deployment(api: Api, obj: Obj) -> Writer:
-    w, meta, spec, status = Writer(), obj["metadata"], obj["spec"], obj.get("status") or {}
-    w.line(0, "Name:", meta["name"])
-    w.line(0, "Namespace:", meta["namespace"])
-    w.line(0, "CreationTimestamp:", moment(meta["creationTimestamp"]))
-    pairs(w, "Labels", meta.get("labels"))
-    annotation_lines(w, meta.get("annotations"))
-    w.line(0, "Selector:", _selector(obj))
-    w.line(0, "Replicas:", f"{spec.get('replicas', 0)} desired | {status.get('updatedReplicas', 0)} updated | {status.get('replicas', 0)} total | "
-           f"{status.get('availableReplicas', 0)} available | {status.get('unavailableReplicas', 0)} unavailable")  # fmt: skip
-    w.line(0, "StrategyType:", (spec.get("strategy") or {}).get("type", ""))
-    w.line(0, "MinReadySeconds:", spec.get("minReadySeconds", 0))
-    _template(w, spec["template"])
-    return w
-
-
-def replica_set(api: Api, obj: Obj) -> Writer:
-    w, meta, spec, status = Writer(), obj["metadata"], obj["spec"], obj.get("status") or {}
-    w.line(0, "Name:", meta["name"])
-    w.line(0, "Namespace:", meta["namespace"])
-    w.line(0, "Selector:", _selector(obj))
-    pairs(w, "Labels", meta.get("labels"))
-    annotation_lines(w, meta.get("annotations"))
-    w.line(0, "Replicas:", f"{status.get('replicas', 0)} current / {spec.get('replicas', 0)} desired")
-    _template(w, spec["template"])
     return w

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from kogia.cli.connection import Api
@@ -50,14 +51,21 @@ def describe(api: Api, pod: Obj) -> Writer:
         _containers(w, "Ephemeral Containers", spec["ephemeralContainers"], status.get("ephemeralContainerStatuses"))
     if status.get("conditions"):
         w.line(0, "Conditions:")
-        w.line(1, "Type", "Status")
+        w.line(1, "Type ", "Status")
         for condition in status["conditions"]:
-            w.line(1, condition["type"], condition["status"] + " ")
+            w.line(1, condition["type"] + " ", condition["status"] + " ")
     _volumes(w, spec.get("volumes") or [])
     w.line(0, "QoS Class:", status.get("qosClass", ""))
     pairs(w, "Node-Selectors", spec.get("nodeSelector"))
-    _tolerations(w, spec.get("tolerations") or [])
+    tolerations(w, spec.get("tolerations") or [], 0)
     return w
+
+
+def containers(w: Writer, title: str, found: list[Obj], statuses: list[Obj] | None, *, indent: str = "") -> None:
+    """A block of containers; `indent` shifts it for a template (whose Pod is not there, so without state)."""
+    inner = Writer()
+    _containers(inner, title, found, statuses)
+    w.include(inner, title_lead=indent * 2, lead=indent)
 
 
 def _containers(w: Writer, title: str, containers: list[Obj], statuses: list[Obj] | None) -> None:
@@ -75,8 +83,8 @@ def _containers(w: Writer, title: str, containers: list[Obj], statuses: list[Obj
         for label, key in (("Command", "command"), ("Args", "args")):
             if container.get(key):
                 w.line(2, f"{label}:")
-                for word in container[key]:
-                    w.line(3, word)
+                for line in (line for word in container[key] for line in word.split("\n")):
+                    w.line(3, line)
         if status:
             _state(w, "State", status.get("state"))
             if status.get("lastState"):
@@ -155,22 +163,36 @@ def _environment(w: Writer, container: Obj) -> None:
     env = container.get("env") or []
     w.line(2, "Environment:", *([] if env else ["<none>"]))
     for variable in env:
-        w.line(3, f"{variable['name']}:", _env_value(variable))
+        w.line(3, f"{variable['name']}:", *_env_value(variable, container))
 
 
-def _env_value(variable: Obj) -> str:
+def _env_value(variable: Obj, container: Obj) -> list[str]:
+    """The cells after the name: a value, or where it comes from."""
     source = variable.get("valueFrom")
     if not source:
-        return variable.get("value", "")
+        first, *more = variable.get("value", "").split("\n")
+        return ["\n".join([first, *more])]
     if "fieldRef" in source:
-        return f" ({source['fieldRef'].get('apiVersion', 'v1')}:{source['fieldRef']['fieldPath']})"
+        return [f" ({source['fieldRef'].get('apiVersion', 'v1')}:{source['fieldRef']['fieldPath']})"]
     if "resourceFieldRef" in source:
         ref = source["resourceFieldRef"]
-        return f"{ref.get('containerName', '')} ({ref['resource']})"
+        return [f"{_resource_value(ref, container)} ({ref['resource']})"]
     kind = "secret" if "secretKeyRef" in source else "config map"
     chosen: Obj = source.get("secretKeyRef") or source.get("configMapKeyRef") or {}
     where = f"'{chosen.get('key', '')}' {'in' if kind == 'secret' else 'of'} {kind} '{chosen.get('name', '')}'"
-    return f"<set to the key {where}>  Optional: {str(bool(chosen.get('optional'))).lower()}"
+    return [f"<set to the key {where}>", f"Optional: {str(bool(chosen.get('optional'))).lower()}"]
+
+
+def _resource_value(ref: Obj, container: Obj) -> str:
+    """What a resourceFieldRef amounts to: the limit or request in units of the divisor, rounded up; "node allocatable" if unset."""
+    from kogia.api import quantity
+
+    which, _, name = ref["resource"].partition(".")
+    amount = ((container.get("resources") or {}).get(which) or {}).get(name)
+    if amount is None:
+        return "node allocatable" if which == "limits" else "0"
+    divisor = quantity.parse(str(ref.get("divisor") or "1")).value_exact or 1
+    return str(math.ceil(quantity.parse(str(amount)).value_exact / divisor))
 
 
 def _mounts(w: Writer, container: Obj) -> None:
@@ -181,6 +203,13 @@ def _mounts(w: Writer, container: Obj) -> None:
         if mount.get("subPath"):
             flags.append(f'path="{mount["subPath"]}"')
         w.line(3, f"{mount['mountPath']} from {mount['name']} ({','.join(flags)})")
+
+
+def volumes(w: Writer, found: list[Obj], *, indent: str = "") -> None:
+    """The block of volumes; `indent` as for containers."""
+    inner = Writer()
+    _volumes(inner, found)
+    w.include(inner, title_lead=indent * 2, lead=indent)
 
 
 def _volumes(w: Writer, volumes: list[Obj]) -> None:
@@ -225,11 +254,11 @@ def _projected(source: Obj) -> list[tuple[str, Any]]:
     return rows
 
 
-def _tolerations(w: Writer, tolerations: list[Obj]) -> None:
-    if not tolerations:
-        w.line(0, "Tolerations:", "<none>")
+def tolerations(w: Writer, found: list[Obj], depth: int) -> None:
+    if not found:
+        w.line(depth, "Tolerations:", "<none>")
     texts = []
-    for t in tolerations:
+    for t in found:
         text = t.get("key", "")
         if t.get("value"):
             text += f"={t['value']}"
@@ -241,4 +270,4 @@ def _tolerations(w: Writer, tolerations: list[Obj]) -> None:
             text += f" for {t['tolerationSeconds']}s"
         texts.append(text)
     for i, text in enumerate(sorted(texts)):
-        w.line(0, "Tolerations:" if i == 0 else " ", text)
+        w.line(depth, "Tolerations:" if i == 0 else " ", text)
