@@ -132,7 +132,11 @@ class Cluster:
         return self.get("pod", name, "-n", namespace)
 
     def wait_ready(self, name: str, timeout_s: float = 30) -> None:
-        self.kubectl("wait", "--for=condition=Ready", f"pod/{name}", f"--timeout={int(timeout_s)}s", timeout_s=timeout_s + 10).ok()
+        result = self.kubectl("wait", "--for=condition=Ready", f"pod/{name}", f"--timeout={int(timeout_s)}s", timeout_s=timeout_s + 10)
+        if result.code:
+            told = self.kubectl("describe", "pod", name).out
+            logs = "\n".join((self.data_dir / "logs" / f"{p}.log").read_text()[-3000:] for p in ("server", "node"))
+            raise AssertionError(f"{name} is not Ready: {result.err}\n{told}\n{logs}")
 
     def events(self, name: str) -> list[Any]:
         """The events of the Pod that has this name now."""
