@@ -147,6 +147,7 @@ class FakeRuntime:
         self.exec_stream: Callable[[str, list[str]], FakeStream] = lambda cid, cmd: FakeStream()
         self.conditions = [t.RuntimeCondition(type="RuntimeReady", status=True), t.RuntimeCondition(type="NetworkReady", status=True)]
         self.pull_gate: asyncio.Event | None = None  #: when set to an Event, pulls wait for it
+        self.pulling: dict[str, str] = {}  #: answers of pull_progress, by name
         self.auths: list[t.AuthConfig | None] = []
         self.subscriptions: set[_Subscription] = set()
         self._serial = itertools.count(1)
@@ -523,6 +524,9 @@ class FakeRuntime:
         raise not_found(
             f'failed to pull and unpack image "{image.image}": failed to resolve reference "{image.image}": {image.image}: not found'
         )
+
+    def pull_progress(self, image: str) -> str | None:
+        return self.pulling.get(image)
 
     async def remove_image(self, image: t.ImageSpec) -> None:
         self._enter("remove_image", image)

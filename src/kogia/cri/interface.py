@@ -108,6 +108,10 @@ class ImageService(Protocol):
     ) -> str:
         """Returns the image reference to use (repo digest or id). Pulls of one name at a time share one download."""
 
+    def pull_progress(self, image: str) -> str | None:
+        """How far the pull of `image` that is under way has come, as `2 of 5 layers, 41.3 MiB of 120.0 MiB`; None when none is, or when the
+        runtime cannot tell (the CRI has no such call, so foreign runtimes never can). Cheap and without I/O."""
+
     async def remove_image(self, image: t.ImageSpec) -> None:
         """Idempotent; an image in use by a container keeps its layers until that is gone."""
 

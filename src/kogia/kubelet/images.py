@@ -8,16 +8,21 @@ from __future__ import annotations
 import base64
 import json
 import re
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
+from kogia.base.clock import Clock
+from kogia.base.tasks import TaskOwner
 from kogia.cri import types as t
 from kogia.cri.errors import CriError
 from kogia.cri.interface import ImageService
 
 Obj = dict[str, Any]
 Emit = Callable[[str, str, str], None]  #: type, reason, message
+
+PROGRESS_AFTER_S = 5.0  #: a pull that lasts longer says how far it is
+PROGRESS_EVERY_S = 10.0
 
 _NAME = re.compile(
     r"^(?:[A-Za-z0-9.\-]+(?::\d+)?/|\[[0-9a-fA-F:]+\](?::\d+)?/)?[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -89,7 +94,7 @@ def _auth(server: str, entry: Obj) -> t.AuthConfig:
     return t.AuthConfig(username=user, password=password, server_address=server, identity_token=entry.get("identitytoken", ""))
 
 
-async def ensure_image(images: ImageService, container: Obj, auths: Sequence[t.AuthConfig], emit: Emit) -> t.Image:
+async def ensure_image(images: ImageService, container: Obj, auths: Sequence[t.AuthConfig], emit: Emit, clock: Clock) -> t.Image:
     """The image, present. Errors: ImageError."""
     image = container.get("image") or ""
     if not _NAME.match(image) and not _ID.match(image):
@@ -107,27 +112,50 @@ async def ensure_image(images: ImageService, container: Obj, auths: Sequence[t.A
             message = f'Container image "{image}" is not present with pull policy of Never'
             emit("Warning", "ErrImageNeverPull", message)
             raise ImageError("ErrImageNeverPull", message)
-        return await _pull(images, spec, auths, emit)
+        return await _pull(images, spec, auths, emit, clock)
     except CriError as error:
         emit("Warning", "Failed", f'Failed to pull image "{image}": {error.message}')
         raise ImageError("ErrImagePull", error.message) from error
 
 
-async def _pull(images: ImageService, spec: t.ImageSpec, auths: Sequence[t.AuthConfig], emit: Emit) -> t.Image:
+@asynccontextmanager
+async def _telling(images: ImageService, image: str, emit: Emit, clock: Clock) -> AsyncIterator[None]:
+    """While the body runs, and only then: how far the pull is, in events of their own. The last words are not repeated: nothing new, no event."""
+
+    async def tell() -> None:
+        said = None
+        await clock.sleep(PROGRESS_AFTER_S)
+        while True:
+            progress = images.pull_progress(image)
+            if progress is not None and progress != said:
+                said = progress
+                emit("Normal", "Pulling", f'Pulling image "{image}": {progress}')
+            await clock.sleep(PROGRESS_EVERY_S)
+
+    teller = TaskOwner("pull-progress")
+    teller.spawn(image, tell())
+    try:
+        yield
+    finally:
+        await teller.close()
+
+
+async def _pull(images: ImageService, spec: t.ImageSpec, auths: Sequence[t.AuthConfig], emit: Emit, clock: Clock) -> t.Image:
     """With each credential in turn, or without any. Errors: CriError of the last try, ImageError."""
     emit("Normal", "Pulling", f'Pulling image "{spec.image}"')
-    began = time.monotonic()
+    began = clock.monotonic()
     ref, failure = "", None
     tries: list[t.AuthConfig | None] = [*auths] or [None]
-    for auth in tries:
-        try:
-            ref = await images.pull_image(spec, auth)
-            break
-        except CriError as error:
-            failure = error
+    async with _telling(images, spec.image, emit, clock):
+        for auth in tries:
+            try:
+                ref = await images.pull_image(spec, auth)
+                break
+            except CriError as error:
+                failure = error
     if not ref and failure is not None:
         raise failure
-    took = pull_duration(time.monotonic() - began)
+    took = pull_duration(clock.monotonic() - began)
     pulled = await images.image_status(spec) or await images.image_status(t.ImageSpec(image=ref))
     if pulled is None:
         raise ImageError("ErrImagePull", f'image "{spec.image}" vanished after it was pulled')

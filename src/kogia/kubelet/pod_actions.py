@@ -110,7 +110,9 @@ class PodActions:
                 if secret is not None:
                     secrets.append(secret)
             auths = credentials(container.get("image", ""), secrets)
-            image = await ensure_image(self.node.images, container, auths, lambda kind, reason, message: self._emit(kind, reason, message, name))
+            image = await ensure_image(
+                self.node.images, container, auths, lambda kind, reason, message: self._emit(kind, reason, message, name), self.node.clock
+            )
         except ImageError as error:
             return ev.ImageFailed(name, error.reason, error.message)
         except (StatusError, OSError, TimeoutError) as error:

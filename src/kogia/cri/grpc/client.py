@@ -169,6 +169,9 @@ class CriClient:
     ) -> str:
         return str((await self.call(_I, "PullImage", 0, image=image, auth=auth, sandbox_config=sandbox_config)).image_ref)
 
+    def pull_progress(self, image: str) -> str | None:
+        return None
+
     async def remove_image(self, image: t.ImageSpec) -> None:
         await self.call(_I, "RemoveImage", self._long, image=image)
 

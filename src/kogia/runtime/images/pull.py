@@ -45,6 +45,13 @@ class Progress:
     layers: int = 0
     layers_done: int = 0
 
+    def told(self) -> str:
+        """For events: how much is here, or what is being waited for."""
+        if not self.layers:
+            return "resolving the reference"
+        mib = 1 << 20
+        return f"{self.layers_done} of {self.layers} layers, {self.done_bytes / mib:.1f} MiB of {self.total_bytes / mib:.1f} MiB"
+
     def __str__(self) -> str:
         return f"{self.done_bytes / 1e6:.1f} of {self.total_bytes / 1e6:.1f} MB, {self.layers_done} of {self.layers} layers"
 

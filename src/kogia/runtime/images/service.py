@@ -89,6 +89,15 @@ class Images:
                 self._pulls.pop(key, None)
                 shared.task.cancel()
 
+    def pull_progress(self, image: str) -> str | None:
+        if not self.progress:
+            return None
+        try:
+            progress = self.progress.get(str(reference.parse(image).with_default_tag()))
+        except reference.InvalidReference:
+            return None
+        return None if progress is None else progress.told()
+
     async def remove_image(self, image: t.ImageSpec) -> None:
         found = self.store.resolve(image.image)
         if found is None:
