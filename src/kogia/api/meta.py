@@ -150,11 +150,19 @@ def validate_owner_references(references: Any, path: str) -> list[FieldError]:
     return errors
 
 
+_STANDARD_FINALIZERS = ("kubernetes", FINALIZER_ORPHAN, FINALIZER_FOREGROUND)
+
+
 def validate_finalizers(finalizers: Any, path: str) -> list[FieldError]:
-    """Qualified names; orphaning and foreground deletion exclude each other. Source: ValidateFinalizers."""
+    """Qualified names, with a domain unless Kubernetes' own; orphaning and foreground deletion exclude each other.
+
+    Source: ValidateFinalizers, and validateKubeFinalizerName of the built-in kinds.
+    """
     errors: list[FieldError] = []
-    for finalizer in finalizers or ():
+    for index, finalizer in enumerate(finalizers or ()):
         errors += [invalid_value(path, finalizer, message) for message in names.qualified_name(finalizer)]
+        if "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
+            errors.append(invalid_value(f"{path}[{index}]", finalizer, "name is neither a standard finalizer name nor is it fully qualified"))
     if finalizers and FINALIZER_ORPHAN in finalizers and FINALIZER_FOREGROUND in finalizers:
         errors.append(invalid_value(path, finalizers, f"finalizer {FINALIZER_ORPHAN} and {FINALIZER_FOREGROUND} cannot be both set"))
     return errors

@@ -23,7 +23,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     port = free_port()
     with (folder / "log").open("w") as log:
         command = [sys.executable, "-m", "kogia.main", "server", "--data-dir", str(folder / "data"), "--port", str(port), "--name", "api-test"]
-        process = subprocess.Popen(command, stdout=log, stderr=log, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        process = subprocess.Popen(command, stdout=log, stderr=log, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT / "src")})
     running = Server(folder, port, process)
     try:
         _wait_ready(running)
@@ -45,7 +45,7 @@ def _wait_ready(running: Server) -> None:
         except (OSError, ssl.SSLError):
             pass
         time.sleep(0.1)
-    raise AssertionError((running.folder / "log").read_text())
+    raise AssertionError((running.folder / "log").read_text()[-1500:])
 
 
 @pytest.fixture

@@ -63,6 +63,23 @@ class CertificateSigningRequestStrategy(KindStrategy):
         seconds = spec.get("expirationSeconds")
         if seconds is not None and seconds < 600:
             errors.append(invalid_value("spec.expirationSeconds", seconds, "may not specify a duration less than 600 seconds (10 minutes)"))
+        return errors + self._check_conditions((obj.get("status") or {}).get("conditions") or ())
+
+    @staticmethod
+    def _check_conditions(conditions: Any) -> list[FieldError]:
+        """Known conditions are only ever true; a request is not both approved and denied. Source: validateConditions."""
+        errors: Errors = []
+        types = [condition.get("type") or "" for condition in conditions]
+        for i, (kind, condition) in enumerate(zip(types, conditions, strict=True)):
+            where = f"status.conditions[{i}]"
+            if not kind:
+                errors.append(required(f"{where}.type"))
+            elif kind in types[:i]:
+                errors.append(duplicate(f"{where}.type", kind))
+            if kind in ("Approved", "Denied", "Failed") and condition.get("status") != "True":
+                errors.append(not_supported(f"{where}.status", condition.get("status") or "", ["True"]))
+        if "Approved" in types and "Denied" in types:
+            errors.append(invalid_value("status.conditions", "Approved,Denied", "Approved and Denied conditions are mutually exclusive"))
         return errors
 
     def fields(self, obj: Obj) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from kogia.apiserver.admission.certificates import record_requester
+from kogia.apiserver.admission.certificates import record_requester, record_times
 from kogia.apiserver.admission.chain import CONNECT, CREATE, DELETE, UPDATE, Chain, Rule, Step
 from kogia.apiserver.admission.escalation import RESOURCES as RBAC_RESOURCES
 from kogia.apiserver.admission.limit_ranger import LimitRanger
@@ -25,6 +25,7 @@ def built_in(
     mutating = [
         Rule(NamespaceLifecycle(cache, fresh), (CREATE, UPDATE, DELETE, CONNECT)),
         Rule(record_requester, (CREATE,), (("certificates.k8s.io", "certificatesigningrequests", ""),)),
+        Rule(record_times, (UPDATE,), tuple(("certificates.k8s.io", "certificatesigningrequests", s) for s in ("approval", "status"))),
         Rule(ServiceAccountAdmission(cache), (CREATE,), PODS),
         *([Rule(taint_new_node, (CREATE,), (("", "nodes", ""),))] if taint_new_nodes else []),
         Rule(priority.admit_pod, (CREATE, UPDATE), PODS),

@@ -29,7 +29,7 @@ from kogia.api.status import (
     invalid_value,
     server_timeout,
 )
-from kogia.apiserver.encoding import decode, encode, with_revision
+from kogia.apiserver.encoding import decode, encode, with_revision, without_revision
 from kogia.apiserver.interface import AdmissionAttributes, AdmissionChain
 from kogia.apiserver.kindcache import Entry
 from kogia.apiserver.registry import metadata
@@ -176,7 +176,7 @@ class Pipeline:
             data = encode(obj)
             if context.dry_run:
                 if await self.current(kind, key) is None:
-                    return entry_of(key, 0, data, obj)
+                    return entry_of(key, 0, without_revision(data), obj)
             else:
                 revision, _, done = await self.commit(kind, key, 0, data)
                 if done:

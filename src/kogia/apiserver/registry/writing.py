@@ -153,11 +153,15 @@ class Writer:
         if not isinstance(applied.setdefault("metadata", {}), dict):
             raise bad_request("metadata must be an object")
         check_kind(applied, kind.row)
-        messages = messages + typed(applied, kind.row)
+        unfit = typed(applied, kind.row)
+        messages = messages + unfit
         if messages and context.validation == "Strict":
             raise bad_request(f"strict decoding error: {', '.join(dict.fromkeys(messages))}")
         if context.validation == "Warn":
             context.warnings.extend(messages)
+        if unfit:  # `typed` dropped what the schema lacks; merging refuses it instead, as nobody could own it
+            applied = decode(request.body, "application/yaml", strict=False)[0]
+            applied.setdefault("metadata", {})
         if applied["metadata"].get("managedFields"):
             raise bad_request("metadata.managedFields must be nil")
         metadata.match_name(applied, info.name)
