@@ -11,7 +11,6 @@ Source: the discovery documents Kubernetes publishes (api/discovery), and kube-a
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -118,6 +117,8 @@ def version_rank(version: str) -> tuple[int, int, int, str]:
 
 def storage_version_hash(row: ResourceInfo) -> str:
     """What discovery shows as storageVersionHash: eight bytes of the SHA-256 of `group/version/kind` of the stored form."""
+    import hashlib  # late: the command line has no use for it
+
     return base64.b64encode(hashlib.sha256("/".join(row.storage).encode()).digest()[:8]).decode()
 
 

@@ -7,7 +7,6 @@ command that is not about processes on this machine.
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -90,9 +89,6 @@ def main(argv: Sequence[str]) -> int:
     except CommandError as error:
         print(str(error), file=sys.stderr)
         return error.code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads: say nothing more, not even at the end
-        return 1
     except KeyboardInterrupt:
         return 130
 

@@ -11,7 +11,6 @@ import binascii
 import errno
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -103,6 +102,8 @@ def _as_file(data: str, path: str) -> Iterator[str]:
         finally:
             os.close(descriptor)
         return
+    import tempfile
+
     with tempfile.NamedTemporaryFile(mode="w") as file:
         file.write(data)
         file.flush()
@@ -122,9 +123,14 @@ def parse(text: str, origin: str = "kubeconfig") -> Obj:
         if stripped.startswith("{"):
             loaded = json.loads(stripped)
         else:
-            import yaml
+            from kogia.client import yaml_plain
 
-            loaded = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+            try:
+                return yaml_plain.load(text)
+            except yaml_plain.NotPlain:
+                import yaml
+
+                loaded = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except Exception as error:  # yaml.YAMLError cannot be named before yaml is imported
         raise ValueError(f"error loading config file {origin!r}: {error}") from error
     if loaded is None:

@@ -1,14 +1,17 @@
 """The `kogia` command: processes and this machine here, everything that speaks to the API in `kogia.cli`.
 
-Start-up is measured: nothing but argparse is imported before the command is known.
+Start-up is measured: nothing is imported before the command is known.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
 
 NODE_COMMANDS: dict[str, str] = {
     "quickstart": "Start a cluster here and see a first Pod run",
@@ -102,6 +105,8 @@ def _guarded(command: Callable[[list[str]], int], words: list[str]) -> int:
 
 
 def _local(words: list[str]) -> int:
+    import argparse
+
     from kogia.main import settings, up
 
     name = words[0]

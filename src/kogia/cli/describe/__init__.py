@@ -56,7 +56,7 @@ def _objects(api: Api, target: names.Target, options: Options) -> list[Obj]:
     return [{"apiVersion": target.resource.api_version, "kind": target.resource.kind, **o} for o in found]
 
 
-_WITHOUT_EVENTS = ("Event", "Secret", "Namespace", "ResourceQuota", "LimitRange", "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding", "NetworkPolicy")
+_WITHOUT_EVENTS = ("Secret", "Namespace", "ResourceQuota", "LimitRange", "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding", "NetworkPolicy")
 
 
 def describe(api: Api, resource: Any, obj: Obj, show_events: bool) -> str:

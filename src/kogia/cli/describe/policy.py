@@ -79,8 +79,14 @@ def _rules(rules: list[Obj]) -> list[tuple[str, str, str, str, str]]:
     out = []
     for (name, group, urls, names), found in rows.items():
         verbs = "[" + " ".join(dict.fromkeys(found)) + "]"
-        out.append((f"{name}.{group}" if group else name, urls, names, verbs, f"{verbs},[{group}],[{name}],{names},{urls}"))
+        out.append((_with_group(name, group), urls, names, verbs, f"{verbs},[{group}],[{name}],{names},{urls}"))
     return out
+
+
+def _with_group(name: str, group: str) -> str:
+    """`deployments.apps/scale`."""
+    plural, slash, sub = name.partition("/")
+    return f"{plural}.{group}{slash}{sub}" if group else name
 
 
 def binding(api: Api, obj: Obj) -> Writer:
