@@ -21,6 +21,10 @@ DEFAULT_POD_CIDR = "10.244.0.0/16"
 NAME_PATTERN = re.compile(r"[a-z]([a-z0-9-]{0,8}[a-z0-9])?")
 
 
+#: RFC 1123 subdomain, what a Node may be called.
+NODE_NAME_PATTERN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+
+
 class ConfigError(ValueError):
     """A setting that cannot be used; the message is one line that says what to do."""
 
@@ -101,6 +105,8 @@ class ClusterConfig:
         """Errors: ConfigError naming the option that cannot be used."""
         if not NAME_PATTERN.fullmatch(self.name):
             raise ConfigError(f"--name {self.name}: use 1 to 10 lower-case letters, digits and '-', starting with a letter")
+        if self.node_name and (len(self.node_name) > 253 or not NODE_NAME_PATTERN.fullmatch(self.node_name)):
+            raise ConfigError(f"--node-name {self.node_name}: use lower-case letters, digits, '-' and '.', starting and ending with a letter or digit")
         for option, port in (("--port", self.port), ("--kubelet-port", self.kubelet_port)):
             if not 0 < port < 65536:
                 raise ConfigError(f"{option} {port}: use a number from 1 to 65535")

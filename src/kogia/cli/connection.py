@@ -212,6 +212,8 @@ def target_of(options: Options) -> Any:
         if not options.server:
             raise CommandError(f"error: there is no kubeconfig ({error.filename} does not exist); start a cluster with `kogia up`") from error
         target = kubeconfig.Target(server=options.server)
+    except OSError as error:
+        raise CommandError(f'error: error loading config file "{error.filename}": open {error.filename}: {(error.strerror or "").lower()}') from error
     except ValueError as error:
         raise CommandError(f"error: {error}") from error
     return _overridden(target, options)

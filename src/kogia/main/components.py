@@ -79,7 +79,7 @@ COMPONENTS: dict[str, Run] = {
 
 def run(name: str, words: list[str]) -> int:
     """Run one component until SIGINT or SIGTERM; returns the exit status."""
-    parser = argparse.ArgumentParser(prog=f"kogia {name}", allow_abbrev=False)
+    parser = settings.Parser(prog=f"kogia {name}", allow_abbrev=False)
     settings.add_cluster_options(parser)
     parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
     parser.add_argument("--log-format", default="text", choices=("text", "json"))

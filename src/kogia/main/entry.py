@@ -100,6 +100,13 @@ def _guarded(command: Callable[[list[str]], int], words: list[str]) -> int:
     except PermissionError as error:
         print(f"kogia: {error.filename or ''}: permission denied: run this as root", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # a full disk, a file where a folder should be: the system's own words say what to do
+        if not error.filename:
+            raise
+        print(f"kogia: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
 
@@ -110,7 +117,7 @@ def _local(words: list[str]) -> int:
     from kogia.main import settings, up
 
     name = words[0]
-    parser = argparse.ArgumentParser(prog=f"kogia {name}", description=NODE_COMMANDS.get(name, "Kogia's own logs"), allow_abbrev=False)
+    parser = settings.Parser(prog=f"kogia {name}", description=NODE_COMMANDS.get(name, "Kogia's own logs"), allow_abbrev=False)
     if name in ("up", "quickstart"):
         settings.add_cluster_options(parser)
         parser.add_argument("--timeout", type=float, default=60.0, help="seconds to wait until everything is ready")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="kogia image", description="Images on this node.", allow_abbrev=False)
+    parser = settings.Parser(prog="kogia image", description="Images on this node.", allow_abbrev=False)
     settings.add_location_options(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     pull = commands.add_parser("pull", help="pull images from their registries", allow_abbrev=False)

@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 from dataclasses import replace
+from typing import NoReturn
 
 from kogia.base.cluster import (
     DEFAULT_KUBELET_PORT,
@@ -20,6 +21,13 @@ from kogia.base.cluster import (
     default_data_dir,
     load,
 )
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line; the usage is for those who ask for it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(1, f"{self.prog}: {message} (see `{self.prog} --help`)\n")
 
 
 def add_location_options(parser: argparse.ArgumentParser) -> None:

@@ -76,6 +76,8 @@ def checked(options: argparse.Namespace) -> tuple[ClusterConfig, set[str]]:
     claim.check(config)
     if "server" not in alive and not settings.port_free(config.port):
         raise ConfigError(f"port {config.port} is in use: stop what listens there, or choose another with --port")
+    if "node" not in alive and not settings.port_free(config.kubelet_port):
+        raise ConfigError(f"port {config.kubelet_port} is in use: stop what listens there, or choose another with --kubelet-port")
     if options.foreground and alive:
         raise ConfigError("the cluster runs in the background: run `kogia down` first")
     return config, alive
