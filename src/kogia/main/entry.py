@@ -112,7 +112,6 @@ def _guarded(command: Callable[[list[str]], int], words: list[str]) -> int:
 
 
 def _local(words: list[str]) -> int:
-    import argparse
 
     from kogia.main import settings, up
 
