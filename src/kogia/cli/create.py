@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from kogia.cli import manifests, names, printers
@@ -111,7 +112,7 @@ def _generate(options: Options) -> int:
     name = words[0]
     if kind == "token":
         return _token(connect(options), name, options)
-    makers = {"namespace": lambda: {"apiVersion": "v1", "kind": "Namespace", "spec": {}, "status": {}},
+    makers: dict[str, Callable[[], Obj]] = {"namespace": lambda: {"apiVersion": "v1", "kind": "Namespace", "spec": {}, "status": {}},
               "serviceaccount": lambda: {"apiVersion": "v1", "kind": "ServiceAccount"}, "configmap": lambda: _config_map(options),
               "secret": lambda: _secret(options), "deployment": lambda: _deployment(name, options, list(options.dashed or []))}  # fmt: skip
     obj = makers[kind]()

@@ -53,7 +53,7 @@ class _RawTerminal:
             import tty
 
             self._saved = termios.tcgetattr(0)
-            tty.setraw(0)
+            tty.setraw(0, termios.TCSANOW)  # TCSAFLUSH, the default, would drop what was typed already
 
     def __exit__(self, *_: object) -> None:
         if self._on:
