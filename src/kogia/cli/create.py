@@ -53,14 +53,18 @@ def write_query(options: Options, manager: str) -> dict[str, Any]:
 
 def announce(options: Options, resource: Any, obj: Obj, done: str) -> None:
     """`pod/web created`, or the object itself with -o."""
-    printer = printers.object_printer(options.output, lambda o: names.shown_name(resource, o["metadata"]["name"]))
-    if printer is None:
+    if options.output == "name":
+        print(names.shown_name(resource, obj["metadata"]["name"]))
+        return
+    if not hasattr(options, "printer"):  # one for all objects of the command: YAML documents are parted
+        options.printer = printers.object_printer(options.output, lambda o: str(o["metadata"]["name"]))
+    if options.printer is None:
         suffix = {"client": " (dry run)", "server": " (server dry run)"}.get(options.dry_run, "")
         print(f"{names.shown_name(resource, obj['metadata']['name'])} {done}{suffix}")
         return
     if not options.show_managed_fields:
         obj.get("metadata", {}).pop("managedFields", None)
-    sys.stdout.write(printer(obj))
+    sys.stdout.write(options.printer(obj))
 
 
 def run(options: Options) -> int:

@@ -215,13 +215,13 @@ class _Changes:
         """`obj` is a Table, or an object when there is a printer."""
         if self._printer is None:
             print("\n".join(self._typed(kind, self._writer.lines(obj))))
+        elif self._options.output_watch_events and self._options.output == "json":
+            print(printers.escape_html(f'{{"type":"{kind}","object":' + json.dumps(obj, separators=(",", ":"), sort_keys=True, ensure_ascii=False) + "}"))
         else:
             shown = _plain({"apiVersion": self._resource.api_version, "kind": self._resource.kind, **obj}, self._options)
-            sys.stdout.write(self._printer({"object": shown, "type": kind} if self._wraps() else shown))
+            wrapped = self._options.output_watch_events and self._options.output == "yaml"
+            sys.stdout.write(self._printer({"object": shown, "type": kind} if wrapped else shown))
         sys.stdout.flush()
-
-    def _wraps(self) -> bool:
-        return bool(self._options.output_watch_events) and self._options.output in ("json", "yaml")
 
     def _typed(self, kind: str, lines: list[str]) -> list[str]:
         if not self._options.output_watch_events:

@@ -58,19 +58,32 @@ def object_printer(output: str, shown_name: Callable[[Obj], str], *, headers: bo
     if kind == "json":
         return to_json
     if kind == "yaml":
-        from kogia.cli.yaml_text import to_yaml
-
-        return to_yaml
+        return _YamlDocuments()
     if kind == "name":
         return lambda obj: "".join(shown_name(o) + "\n" for o in items_of(obj))
     if kind in ("jsonpath", "jsonpath-as-json", "jsonpath-file"):
         return _jsonpath_printer(kind, argument)
     if kind in ("custom-columns", "custom-columns-file"):
         return _custom_columns_printer(argument if kind == "custom-columns" else _read(argument), headers)
+    if kind in ("go-template", "go-template-file", "template", "templatefile"):
+        raise CommandError("error: Go templates are known to kubectl only; use -o jsonpath=… or -o custom-columns=…")
     raise CommandError(
         f'error: unable to match a printer suitable for the output format "{output}", allowed formats are: '
         "custom-columns,custom-columns-file,go-template,go-template-file,json,jsonpath,jsonpath-as-json,jsonpath-file,name,template,templatefile,wide,yaml"
     )
+
+
+class _YamlDocuments:
+    """Prints one document after the other, parted by `---`."""
+
+    def __init__(self) -> None:
+        self._printed = False
+
+    def __call__(self, obj: Obj) -> str:
+        from kogia.cli.yaml_text import to_yaml
+
+        lead, self._printed = "---\n" if self._printed else "", True
+        return lead + to_yaml(obj)
 
 
 def items_of(obj: Obj) -> list[Obj]:

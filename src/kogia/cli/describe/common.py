@@ -82,7 +82,10 @@ def moment(text: str | None) -> str:
 def age(text: str | None) -> str:
     from kogia.api.tables.age import duration
 
-    return duration(max(0.0, time.time() - parse_rfc3339(text))) if text else "<unknown>"
+    if not text:
+        return "<unknown>"
+    passed = time.time() - parse_rfc3339(text)
+    return duration(max(0.0, passed)) if passed > -2 else "<invalid>"
 
 
 def events(api: Api, obj: Obj, writer: Writer) -> None:

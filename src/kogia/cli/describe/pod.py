@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from kogia.cli.connection import Api
-from kogia.cli.describe.common import Writer, annotation_lines, moment, pairs
+from kogia.cli.describe.common import Writer, age, annotation_lines, moment, pairs
 
 Obj = dict[str, Any]
 
@@ -28,7 +28,7 @@ def describe(api: Api, pod: Obj) -> Writer:
     pairs(w, "Labels", meta.get("labels"))
     annotation_lines(w, meta.get("annotations"))
     if meta.get("deletionTimestamp"):
-        w.line(0, "Status:", "Terminating (lasts <invalid>)")
+        w.line(0, "Status:", f"Terminating (lasts {age(meta['deletionTimestamp'])})")
         w.line(0, "Termination Grace Period:", f"{meta.get('deletionGracePeriodSeconds', 0)}s")
     else:
         w.line(0, "Status:", status.get("phase", ""))
