@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import logging
 import signal
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from kogia.base import log as logs
 from kogia.base.cluster import ClusterConfig
+from kogia.base.memory import MemoryKeeper
 from kogia.main import settings
 
 log = logging.getLogger("kogia.main")
@@ -119,6 +119,10 @@ async def _until_stopped(component: Run, config: ClusterConfig, options: argpars
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    gc.freeze()
-    await component(config, stop, options)
+    memory = MemoryKeeper()
+    memory.start()
+    try:
+        await component(config, stop, options)
+    finally:
+        memory.close()
     return 0

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import asyncio.sslproto
 import contextlib
-import ctypes
-import gc
 import json
 import os
 import ssl
@@ -18,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from kogia.base.memory import give_back
 from kogia.base.tasks import TaskOwner
 from kogia.wire.http_protocol import HttpProtocol
 from kogia.wire.messages import Handler
@@ -108,7 +107,7 @@ class Server:
             connection.expire()
         if self._forgotten >= TRIM_AFTER:
             self._forgotten = 0
-            _give_back_memory()
+            give_back()
         self._sweep_handle = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
 
     async def close(self, grace_s: float = 2.0) -> None:
@@ -132,13 +131,6 @@ class Server:
         if self._unix_path:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._unix_path)
-
-
-def _give_back_memory() -> None:
-    """Collect dead connections and return free pages to the system, where the C library can."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 async def serve(
