@@ -101,6 +101,12 @@ class ContainerRecord:
         self.failures.reset()
         self.pulls.reset()
 
+    def believe(self, entry: Obj) -> None:
+        """Take over what probes had found before the kubelet was restarted, so that nothing flaps; `entry` is the API's container status."""
+        if self.current is not None and str(entry.get("containerID", "")).rpartition("//")[2] == self.current.id:
+            self.started = self.started or bool(entry.get("started"))
+            self.ready = self.ready or (self.started and bool(entry.get("ready")))
+
     def end(self, status: t.ContainerStatus, message: str) -> None:
         self.current, self.message = status, message
         self.stop_grace_s, self.ready, self.started = None, False, False

@@ -18,6 +18,7 @@ from typing import Any
 
 from kogia.api.status import StatusError
 from kogia.base.backoff import Backoff
+from kogia.base.tasks import TaskOwner
 from kogia.cri import types as t
 from kogia.cri.errors import Code, CriError
 from kogia.kubelet import env as environments
@@ -45,6 +46,7 @@ class PodActions:
         self.pod = pod
         self.node = node
         self.ips: tuple[str, ...] = ()
+        self.ending = asyncio.Event()  #: the Pod is being deleted: a postStart hook is not waited for any longer
         self._emit = emit
         self._images: dict[str, t.Image] = {}
         self._sandbox: t.PodSandboxConfig | None = None
@@ -160,21 +162,34 @@ class PodActions:
                 log.debug("after a failed start of %s: %s", container_id, second.message)
             return ev.ContainerFailed(name, "RunContainerError", error.message, do.sandbox_id, status)
         self._emit("Normal", "Started", f"Started container {name}", name)
-        post_start = (container.get("lifecycle") or {}).get("postStart")
-        if post_start:
-            try:
-                await hooks.run(post_start, self.node.runtime, container_id, container, do.pod_ips)
-            except hooks.HookError as error:
-                self._emit("Warning", "FailedPostStartHook", f"PostStartHook failed: {error}", name)
-                await self._quietly(self.node.runtime.stop_container(container_id, self._grace()))
+        await self._post_start(container, container_id, do)
         try:
             status = await self.node.runtime.container_status(container_id)
         except CriError as error:
             return ev.ContainerFailed(name, "RunContainerError", error.message)
         return ev.ContainerStarted(name, do.sandbox_id, status)
 
-    def _grace(self) -> float:
-        return float(self.pod["spec"].get("terminationGracePeriodSeconds") or 30)
+    async def _post_start(self, container: Obj, container_id: str, do: ev.DoStartContainer) -> None:
+        """Run the hook, if there is one; a failure ends the container. What went wrong is logged but no event: it could show secrets."""
+        post_start = (container.get("lifecycle") or {}).get("postStart")
+        if not post_start:
+            return
+        hook = TaskOwner("post-start", lambda name, error: None)  # its failure is told below
+        run = hook.spawn(do.container, hooks.run(post_start, self.node.runtime, container_id, container, do.pod_ips))
+        ending = hook.spawn("ending", self.ending.wait())
+        try:
+            await asyncio.wait((run, ending), return_when=asyncio.FIRST_COMPLETED)
+            if run.done():
+                run.result()
+        except hooks.HookError as error:
+            log.info("postStart hook of container %s failed: %s", do.container, error)
+            self._emit("Warning", "FailedPostStartHook", "PostStartHook failed", do.container)
+            grace = self.pod["spec"].get("terminationGracePeriodSeconds")
+            stop = ev.DoStopContainer(do.container, container_id, 30.0 if grace is None else float(grace), "FailedPostStartHook")
+            self._emit("Normal", "Killing", stop.message, do.container)
+            await self.stop_container(stop)
+        finally:
+            await hook.close(1.0)
 
     async def _quietly(self, work: Awaitable[Any]) -> None:
         try:
@@ -241,7 +256,8 @@ class PodActions:
             try:
                 await hooks.run(pre_stop, self.node.runtime, do.container_id, self.container(do.container), self.ips, timeout_s=grace)
             except hooks.HookError as error:
-                self._emit("Warning", "FailedPreStopHook", f"PreStopHook failed: {error}", do.container)
+                log.info("preStop hook of container %s failed: %s", do.container, error)
+                self._emit("Warning", "FailedPreStopHook", "PreStopHook failed", do.container)
             grace = max(2.0, grace - (self.node.clock.monotonic() - began))
         backoff = Backoff(0.5, 10.0)
         while True:

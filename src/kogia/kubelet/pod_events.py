@@ -255,6 +255,8 @@ class DoProbe:
     container_id: str
     started_at: float
     pod_ips: tuple[str, ...] = field(default=())
+    started: bool = False  #: it is adopted, and its startup probe has succeeded before
+    ready: bool = False  #: it is adopted, and was ready
 
 
 Instruction = (

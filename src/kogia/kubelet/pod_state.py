@@ -215,7 +215,9 @@ class PodState:
                 if superseded:
                     self._dead.append((record.name, superseded))
                 if record.running:
-                    yield ev.DoProbe(record.name, found.status.id, found.status.started_at / 1e9, self.ips)
+                    if first:
+                        record.believe(self._known_status(record.name))
+                    yield ev.DoProbe(record.name, found.status.id, found.status.started_at / 1e9, self.ips, record.started, record.ready)
             if record.current is not None and found.status.state == t.ContainerState.CONTAINER_EXITED:
                 record.end(found.status, found.message)
                 if self.sandbox is not None and not record.crash_delay_s:
@@ -229,6 +231,11 @@ class PodState:
                 record.lose(now)
         if first:
             self._recall(now)
+
+    def _known_status(self, name: str) -> Obj:
+        """What the API says about a container; empty if nothing."""
+        entries = (self.status.get("initContainerStatuses") or []) + (self.status.get("containerStatuses") or [])
+        return next((e for e in entries if e.get("name") == name), {})
 
     def _recall(self, now: float) -> None:
         """Containers the API knows and the runtime has lost (a reboot): as they ended, or ended by the loss. They are not run a second time
@@ -316,7 +323,8 @@ class PodState:
         metadata = self.pod["metadata"]
         if metadata.get("deletionGracePeriodSeconds") is not None and self.deleting:
             return float(metadata["deletionGracePeriodSeconds"])
-        return float(self.pod["spec"].get("terminationGracePeriodSeconds") or 30)
+        grace = self.pod["spec"].get("terminationGracePeriodSeconds")
+        return 30.0 if grace is None else float(grace)
 
     @property
     def inits(self) -> list[ContainerRecord]:

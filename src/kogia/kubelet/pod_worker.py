@@ -95,6 +95,9 @@ class PodWorker:
             except Exception:  # one event must not end the Pod's care: the next reconciles from the state as it is
                 log.exception("pod %s: cannot handle %s", self.pod["metadata"]["name"], type(event).__name__)
             self.actions.ips = self.state.ips
+            self.prober.keep({r.current.id for r in self.state.records.values() if r.running and r.current is not None})
+            if self.state.deleting or self.state.deleted:
+                self.actions.ending.set()
 
     def _updated(self, pod: Obj) -> None:
         """Downward volumes follow labels and annotations at once."""

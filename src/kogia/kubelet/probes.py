@@ -1,8 +1,8 @@
 """Startup, readiness and liveness probes: one timer loop per probe of a running container.
 
-Neighbours: pod_worker.py starts and stops them, pod_state.py takes their results. Invariants: a probe begins after its initial delay from the
+Neighbours: pod_worker.py starts and stops them, probe_checks.py makes each try, pod_state.py takes the results. Invariants: a probe begins after its initial delay from the
 container's start and never outlives it; only a change of the result, or a failure of liveness or startup, is reported; until startup has
-succeeded, the others wait. Source: kubelet prober/worker.go.
+succeeded, the others wait; a try that taught nothing counts for nothing. Source: kubelet prober/worker.go.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from kogia.base.clock import Clock
 from kogia.base.tasks import TaskOwner
-from kogia.cri.errors import CriError
 from kogia.cri.interface import RuntimeService
 from kogia.kubelet import pod_events as ev
-from kogia.kubelet.hooks import HookError, http_get, resolve_port
+from kogia.kubelet.probe_checks import Outcome, check
 
 log = logging.getLogger("kogia.kubelet.probes")
 
@@ -41,7 +40,7 @@ class Prober:
     def start(self, do: ev.DoProbe, container: Obj) -> None:
         """Begin the container's probes, if it has any. Containers without cost nothing."""
         self.stop(do.container_id)
-        kinds = [k for k in KINDS if container.get(f"{k}Probe")]
+        kinds = [k for k in KINDS if container.get(f"{k}Probe") and not (k == "startup" and do.started)]
         if not kinds:
             return
         started = asyncio.Event()
@@ -50,6 +49,11 @@ class Prober:
         self._running[do.container_id] = [
             self._tasks.spawn(f"{kind}-{do.container}", self._loop(kind, container[f"{kind}Probe"], container, do, started)) for kind in kinds
         ]
+
+    def keep(self, running: Collection[str]) -> None:
+        """Stop the probes of every container that is not among `running` (ids)."""
+        for container_id in [c for c in self._running if c not in running]:
+            self.stop(container_id)
 
     def stop(self, container_id: str) -> None:
         for task in self._running.pop(container_id, []):
@@ -66,47 +70,30 @@ class Prober:
         age = self._clock.now() - do.started_at
         await self._clock.sleep(max(0.0, initial - age))
         needed = {True: int(probe.get("successThreshold") or 1), False: int(probe.get("failureThreshold") or 3)}
-        row, last, reported = 0, None, kind == "liveness"
+        reported: bool | None = {"liveness": True, "readiness": do.ready}.get(kind)
+        row, last = 0, None
         if age > 2 * period:  # adopted after a restart of the kubelet: spread over the period
             await self._clock.sleep(random.random() * period)
         while True:
-            ok, message = await self._probe(probe, container, do)
-            if not ok:
-                self._emit("Warning", "Unhealthy", f"{kind.capitalize()} probe failed: {message}", container["name"])
-            row = row + 1 if ok == last else 1
-            last = ok
-            if row >= needed[ok] and ok != reported:
-                if kind == "startup" and ok:
-                    self._post(ev.ProbeResult(do.container, do.container_id, kind, True))
-                    started.set()
-                    return
-                if kind != "startup" or not ok:
-                    reported = ok
-                    self._post(ev.ProbeResult(do.container, do.container_id, kind, ok, message))
-            elif kind == "startup" and not ok and row >= needed[False]:
-                self._post(ev.ProbeResult(do.container, do.container_id, kind, False, message))
-            await self._clock.sleep(period)
+            began = self._clock.monotonic()
+            outcome = await check(probe, container, do, self._runtime)
+            self._tell(kind, outcome, container["name"])
+            if outcome.ok is not None:
+                row = row + 1 if outcome.ok == last else 1
+                last = outcome.ok
+                if row >= needed[last] and last != reported:
+                    if kind != "startup":
+                        reported = last
+                    self._post(ev.ProbeResult(do.container, do.container_id, kind, last, outcome.message))
+                    if kind == "startup" and last:
+                        started.set()
+                        return
+            await self._clock.sleep(max(0.01, period - (self._clock.monotonic() - began)))
 
-    async def _probe(self, probe: Obj, container: Obj, do: ev.DoProbe) -> tuple[bool, str]:
-        timeout_s = float(probe.get("timeoutSeconds") or 1)
-        try:
-            async with asyncio.timeout(timeout_s + 0.1):
-                if probe.get("exec"):
-                    result = await self._runtime.exec_sync(do.container_id, list(probe["exec"].get("command") or []), timeout_s)
-                    return result.exit_code == 0, (result.stdout + result.stderr)[:10240].decode("utf-8", "replace")
-                host = do.pod_ips[0] if do.pod_ips else "127.0.0.1"
-                if probe.get("httpGet"):
-                    get = probe["httpGet"]
-                    status = await http_get(get, get.get("host") or host, resolve_port(get.get("port"), container))
-                    return 200 <= status < 400, f"HTTP probe failed with statuscode: {status}"
-                if probe.get("tcpSocket"):
-                    tcp = probe["tcpSocket"]
-                    port = resolve_port(tcp.get("port"), container)
-                    _, writer = await asyncio.open_connection(tcp.get("host") or host, port)
-                    writer.close()
-                    return True, ""
-        except TimeoutError:
-            return False, f"command timed out after {timeout_s:g}s" if probe.get("exec") else "context deadline exceeded"
-        except (CriError, HookError, OSError) as error:
-            return False, str(error)
-        return True, ""
+    def _tell(self, kind: str, outcome: Outcome, container: str) -> None:
+        if outcome.ok is None:
+            self._emit("Warning", "Unhealthy", f"{kind.capitalize()} probe errored: {outcome.message}", container)
+        elif not outcome.ok:
+            self._emit("Warning", "Unhealthy", f"{kind.capitalize()} probe failed: {outcome.message}", container)
+        elif outcome.warning:
+            self._emit("Warning", "ProbeWarning", f"{kind.capitalize()} probe warning: {outcome.message}", container)
