@@ -131,15 +131,14 @@ def _started(api: Api, path: str, deadline: float) -> Obj:
 
 
 def _exit_code(api: Api, path: str, options: Options, patience_s: float = 10.0) -> int:
-    """How the container ended; 0 for a Pod that goes on (one left with its terminal detached, or restarted)."""
+    """0 if the container ended well, or goes on (its terminal detached, or restarted). Errors: CommandError with its exit code."""
     deadline = time.monotonic() + patience_s
     while options.restart == "Never" and time.monotonic() < deadline:
         live = api.call("GET", path)
         if live["status"].get("phase") in ("Succeeded", "Failed"):
             ended = (live["status"].get("containerStatuses") or [{}])[0].get("state", {}).get("terminated") or {}
-            code = int(ended.get("exitCode", 0))
-            if code:
-                print(f"pod {live['metadata']['namespace']}/{options.pod} terminated ({ended.get('reason', 'Error')})", file=sys.stderr)
-            return code
+            if code := int(ended.get("exitCode", 0)):
+                raise CommandError(f"pod {live['metadata']['namespace']}/{options.pod} terminated ({ended.get('reason', 'Error')})", code)
+            return 0
         time.sleep(0.05)
     return 0

@@ -161,6 +161,8 @@ def _follow_size(session: RemoteSession, tasks: TaskOwner) -> None:
             size = os.get_terminal_size(0)
         except OSError:
             return
+        if not size.columns or not size.lines:
+            return  # a terminal that does not know its size
         tasks.spawn("resize", session.resize(size.columns, size.lines))
 
     send()

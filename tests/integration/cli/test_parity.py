@@ -148,7 +148,7 @@ CHANGING = {
     "server-side": (["apply -f cm1.yaml --server-side", "apply -f cm2.yaml --server-side --field-manager=other", "apply -f cm2.yaml --server-side --field-manager=other --force-conflicts"],
                     "delete cm cm1"),
     "list": (["create -f list.yaml", "create -f list.yaml", "delete -f list.yaml", "delete -f list.yaml", "delete -f list.yaml --ignore-not-found"], ""),
-    "label": (["label cm settings x=1", "label cm settings x=1", "label cm settings x=2", "label cm settings x=2 --overwrite", "label cm settings --list", "label cm settings x-"], ""),
+    "label": (["label secret creds x=1", "label secret creds x=1", "label secret creds x=2", "label secret creds x=2 --overwrite", "label secret creds --list", "label secret creds x-"], ""),
     "annotate": (["annotate cm settings x=1", "annotate cm settings x=2", "annotate cm settings x-", "annotate cm settings"], ""),
     "run": ([f"run q --image={IMAGE} --image-pull-policy=Never --labels=app=q -- sleep 1000", "wait --for=condition=Ready pod/q", "delete pod -l app=q --grace-period=1", "delete pod q"], ""),
     "attach": ([f"run q2 --image={IMAGE} --image-pull-policy=Never --restart=Never -i --rm -- sh -c 'sleep 1; echo hi; exit 3'"], ""),
