@@ -166,3 +166,17 @@ def csr() -> str:
     key = ec.generate_private_key(ec.SECP256R1())
     request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "joe")])).sign(key, hashes.SHA256())
     return base64.b64encode(request.public_bytes(serialization.Encoding.PEM)).decode()
+
+
+def test_tokens_are_verified_by_their_published_keys(api: Api, server: Server, namespace: str) -> None:
+    """As a foreign party does it: issuer and keys by OpenID discovery, the signature by PyJWT."""
+    import jwt
+
+    issued = account(api, namespace, "verified", audiences=["vault"])
+    reader = server.as_token(account(api, namespace, "reader"))
+    configuration = reader.get("/.well-known/openid-configuration").ok()
+    keys = jwt.PyJWKSet.from_dict(reader.get("/openid/v1/jwks").ok())
+    key = keys[jwt.get_unverified_header(issued)["kid"]]
+    claims = jwt.decode(issued, key, algorithms=configuration["id_token_signing_alg_values_supported"], audience="vault", issuer=configuration["issuer"])
+    assert claims["sub"] == f"system:serviceaccount:{namespace}:verified"
+    assert configuration["jwks_uri"].endswith("/openid/v1/jwks")
