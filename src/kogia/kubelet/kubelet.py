@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kogia.api.pods import is_terminal
+from kogia.api.pods import is_active, is_terminal
 from kogia.base.backoff import Backoff
 from kogia.base.clock import Clock, RealClock
 from kogia.base.tasks import TaskOwner
@@ -24,6 +25,7 @@ from kogia.cri import types as t
 from kogia.cri.errors import CriError
 from kogia.cri.interface import ImageService, RuntimeService
 from kogia.kubelet import pod_events as ev
+from kogia.kubelet.admission import refusal
 from kogia.kubelet.config import KubeletConfig
 from kogia.kubelet.logrotate import LogRotator
 from kogia.kubelet.node import Node, machine_capacity, node_addresses
@@ -145,12 +147,30 @@ class Kubelet:
         if worker is not None:
             worker.post(ev.PodUpdated(new))
         else:
-            self._add(new)
+            self._add(new, None if self._taken(new) else refusal(new, self._holders(), self.node.allocatable))
 
-    def _add(self, pod: Obj) -> PodWorker:
+    def _taken(self, pod: Obj) -> bool:
+        """Whether a Pod is none to be asked about: this node has begun with it before, or it is at its end."""
+        return bool(pod["metadata"]["uid"] in self._found or (pod.get("status") or {}).get("startTime") or not is_active(pod))
+
+    def _holders(self) -> Iterator[Obj]:
+        """The Pods that hold a place on this node. One that the API has forgotten holds none, as for the scheduler: its worker may
+        still tidy up when the next one comes. One whose worker has yet to be made (after a restart) counts when it was taken before."""
+        for pod in self.pods.list():
+            worker = self.workers.get(pod["metadata"]["uid"])
+            if worker is None:
+                if not is_terminal(pod) and self._taken(pod):
+                    yield pod
+            elif not (worker.state.terminal or worker.state.failed or worker.state.rejected):
+                yield pod
+
+    def _add(self, pod: Obj, refused: tuple[str, str] | None = None) -> PodWorker:
         uid = pod["metadata"]["uid"]
         worker = self.workers[uid] = PodWorker(pod, self.node, self._forget)
         worker.start()
+        if refused is not None:
+            worker.state.rejected = True  # at once, for the next Pod's reckoning
+            worker.post(ev.PodRejected(*refused))
         worker.post(self._found.pop(uid) if uid in self._found else ev.RuntimeListed([], []))
         return worker
 

@@ -30,6 +30,14 @@ class PodDeleted:
 
 
 @dataclass(frozen=True, slots=True)
+class PodRejected:
+    """It does not fit on this node. Comes before everything else, so that nothing of the Pod is ever begun."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class FoundContainer:
     status: t.ContainerStatus
     sandbox_id: str
@@ -141,7 +149,7 @@ class CleanedUp:
 
 
 Event = (
-    PodUpdated | PodDeleted | RuntimeListed | VolumesReady | VolumesFailed | SandboxStarted | SandboxFailed | SandboxGone | ImageReady
+    PodUpdated | PodDeleted | PodRejected | RuntimeListed | VolumesReady | VolumesFailed | SandboxStarted | SandboxFailed | SandboxGone | ImageReady
     | ImageFailed | ContainerStarted | ContainerFailed | ContainerExited | ContainerRemoved | ProbeResult | TimerFired | WoundDown | CleanedUp
 )
 

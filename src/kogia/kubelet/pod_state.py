@@ -40,6 +40,7 @@ class PodState:
         self.listed = False
         self.deleted = False  #: the API has forgotten it
         self.failed: tuple[str, str] | None = None  #: the kubelet ended the Pod: status reason and message
+        self.rejected = False  #: it did not fit here, and nothing of it was begun
         self.volumes = ""  #: "", "mounting", "ready"
         self.volumes_retry_at = 0.0
         self._volume_failures = Backoff(0.5, 60.0)
@@ -99,6 +100,9 @@ class PodState:
                 self._take_spec(pod)
             case ev.PodDeleted():
                 self.deleted = True
+            case ev.PodRejected(reason, message):
+                self.rejected, self.failed = True, (reason, f"Pod was rejected: {message}")
+                yield ev.DoEmitEvent("Warning", reason, message)
             case ev.RuntimeListed():
                 yield from self._adopt(event, now)
             case ev.VolumesReady():
@@ -547,9 +551,10 @@ class PodState:
         if ips:
             status |= {"podIP": ips[0], "podIPs": [{"ip": ip} for ip in ips]}
         status["startTime"] = format_time(self.start_time)
-        if inits:
+        if inits and not self.rejected:
             status["initContainerStatuses"] = inits
-        status["containerStatuses"] = apps
+        if not self.rejected:
+            status["containerStatuses"] = apps
         status["qosClass"] = (self.pod.get("status") or {}).get("qosClass") or qos_class(self.pod)
         return status
 
