@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 
@@ -69,6 +70,32 @@ def stop(pid_file: Path, timeout_s: float = 15.0) -> bool:
         time.sleep(0.01)
     pid_file.unlink(missing_ok=True)
     return True
+
+
+def components_of(data_dir: str, names: Collection[str]) -> list[int]:
+    """Kogia's own processes on `data_dir` by their command lines, for when their pid files are gone."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) == os.getpid():
+            continue
+        try:
+            words = Path(f"/proc/{entry}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+        except OSError:
+            continue
+        pairs = list(zip(words, words[1:], strict=False))
+        if ("--data-dir", data_dir) in pairs and any((before == "kogia.main" or before.endswith("/kogia")) and name in names for before, name in pairs):
+            found.append(int(entry))
+    return found
+
+
+def end(pid: int) -> None:
+    """SIGKILL, and wait until it is gone; bounded."""
+    ticks = start_ticks(pid)
+    _signal(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 5
+    while ticks is not None and start_ticks(pid) == ticks and time.monotonic() < deadline:
+        _reap(pid)
+        time.sleep(0.005)
 
 
 def _signal(pid: int, number: int) -> None:

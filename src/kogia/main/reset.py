@@ -46,7 +46,10 @@ def reset(config: ClusterConfig) -> None:
     for process in reversed(up.PROCESSES):
         processes.stop(config.paths.pid_file(process), timeout_s=5)
     from kogia.main import node
+    from kogia.main.entry import COMPONENTS
 
+    for pid in processes.components_of(config.data_dir, COMPONENTS):
+        processes.end(pid)
     asyncio.run(node.remove_everything(config))
     from kogia.client.kubeconfig import default_paths
     from kogia.main import kubeconfig

@@ -49,15 +49,16 @@ def test_reset_leaves_no_trace(make_cluster, manifest, spoil):
     own.run_pod("fresh")
 
 
-def test_reset_finds_what_it_made_even_without_its_data_directory(make_cluster):
+@pytest.mark.parametrize("before", [kill_everything, lambda own: None], ids=["all-killed", "running"])
+def test_reset_finds_what_it_made_even_without_its_data_directory(make_cluster, before):
     """Someone removed /var/lib/kogia by hand: the rest still goes when the cluster is named."""
     own = make_cluster("rb-lost")
     own.start()
     own.run_pod("orphan")
-    kill_everything(own)
+    before(own)
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     subprocess.run(["umount", "-l", *(line.split()[4] for line in mounts if str(own.data_dir) in line)], check=True)
-    subprocess.run(["rm", "-rf", str(own.data_dir)], check=True)
+    own.wait_for(lambda: subprocess.run(["rm", "-rf", str(own.data_dir)], stderr=subprocess.DEVNULL).returncode == 0, "removed")
     own.local("reset", "--yes").ok()
     assert traces(own) == []
 
