@@ -319,11 +319,11 @@ def test_the_last_caller_to_give_up_ends_the_download(tmp_path, server_class):
         await asyncio.sleep(0.1)
         one.cancel()
         await asyncio.sleep(0.05)
-        assert images.progress
+        assert images.pull_progress(name.image) == "resolving the reference"
         two.cancel()
         await asyncio.gather(one, two, return_exceptions=True)
         await asyncio.sleep(0.05)
-        assert not images.progress
+        assert not images.progress and images.pull_progress(name.image) is None
         server.hang = ""
         await images.pull_image(name)
 
