@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 import urllib.request
@@ -37,13 +38,14 @@ def run(options: argparse.Namespace) -> int:
     address = pod_ip(place)
     say(f"the page at http://{address}:8080/")
     print(fetch(f"http://{address}:8080/"))
+    own = os.environ.get("KOGIA_COMMAND", "kogia")  # how the launcher was called
     print(f"""Try next:
-  kubectl get pods -A                       (the context {config.context} is in your kubeconfig; or use `kogia get pods -A`)
+  kubectl get pods -A                       (the context {config.context} is in your kubeconfig; or use `{own} get pods -A`)
   kubectl logs {POD}
   kubectl exec -it {POD} -- busybox sh
   kubectl describe pod {POD}
-  kogia crictl ps
-  kogia down --pods, kogia up, kogia reset --yes""")
+  {own} crictl ps
+  {own} down --pods, {own} up, {own} reset --yes""")
     return 0
 
 
