@@ -16,6 +16,7 @@ from typing import Any
 
 import kogia
 from kogia.base.cluster import ClusterConfig
+from kogia.base.tasks import TaskOwner
 from kogia.main.pki import PkiPaths
 from kogia.runtime.config import RuntimeConfig
 
@@ -80,36 +81,49 @@ async def run(config: ClusterConfig, stop: asyncio.Event, *, endpoint: str = "",
 
             server = await serve(runtime, images, config.paths.cri_socket)
             stack.push_async_callback(server.close)
-        paths = await wait_for_pki(config)
-        await wait_for_server(config)
+        paths = await wait_for_pki(config, stop)
+        if paths is None:
+            return
+        await wait_for_server(config, stop)
         client = from_files(config.server_url, ca_file=paths.ca_cert, cert_file=paths.node_client_cert, key_file=paths.node_client_key, user_agent="kubelet")
         stack.push_async_callback(client.close)
         kubelet = await start_kubelet(kubelet_config(config, paths), client, runtime, images)
         stack.push_async_callback(kubelet.close)
-        await kubelet.node_object.ready.wait()
-        mark_ready(config, "node")
-        log.info("node %s is ready", config.node_name)
-        await stop.wait()
+        tell = TaskOwner("node")
+        stack.push_async_callback(tell.close)
+        tell.spawn("tell-ready", _tell_ready(config, kubelet.node_object.ready))
+        await stop.wait()  # also before the node is Ready: a server that never answers must not hold up the end
         log.info("stopping; Pods go on")
 
 
-async def wait_for_pki(config: ClusterConfig) -> PkiPaths:
-    """The server makes the certificates at its first start, perhaps at this very moment. Errors: OSError after `PKI_PATIENCE_S`."""
+async def _tell_ready(config: ClusterConfig, ready: asyncio.Event) -> None:
+    await ready.wait()
+    mark_ready(config, "node")
+    log.info("node %s is ready", config.node_name)
+
+
+async def wait_for_pki(config: ClusterConfig, stop: asyncio.Event) -> PkiPaths | None:
+    """The server makes the certificates at its first start, perhaps at this very moment; None when `stop` came first.
+
+    Errors: OSError after `PKI_PATIENCE_S`.
+    """
     paths = PkiPaths(config.paths.pki)
     deadline = time.monotonic() + PKI_PATIENCE_S
     while not (config.paths.pki / "stamp.json").exists():
         if time.monotonic() > deadline:
             raise FileNotFoundError(2, "no certificates: start the server on this machine first", str(config.paths.pki))
+        if stop.is_set():
+            return None
         await asyncio.sleep(0.01)
     return paths
 
 
-async def wait_for_server(config: ClusterConfig) -> None:
+async def wait_for_server(config: ClusterConfig, stop: asyncio.Event) -> None:
     """Give a server that is starting beside us the time to listen, rather than meet its closed port and back off; bounded."""
     from kogia.main.up import ready_file
 
     deadline = time.monotonic() + SERVER_PATIENCE_S
-    while not os.path.exists(ready_file(config, "server")) and time.monotonic() < deadline:
+    while not os.path.exists(ready_file(config, "server")) and time.monotonic() < deadline and not stop.is_set():
         await asyncio.sleep(0.01)
 
 

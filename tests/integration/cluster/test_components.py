@@ -5,6 +5,9 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
+
+import pytest
 
 from kogia.base.cluster import load
 from kogia.main.demo_image import make_demo_image
@@ -67,3 +70,23 @@ def test_four_processes_make_a_pod_run(make_cluster, manifest):
         for process in running.values():
             process.wait(timeout=20)
     assert any(line.startswith("process") for line in traces(own))  # the Pods go on
+
+
+@pytest.mark.parametrize("server_was_there", [False, True], ids=["no-certificates-yet", "server-gone"])
+def test_a_node_that_waits_for_its_server_ends_when_told(make_cluster, server_was_there):
+    cluster = make_cluster("rb-wait")
+    if server_was_there:
+        cluster.up()
+        cluster.local("down").ok()
+    cluster.folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "kogia.main", "kubelet", "--name", cluster.name, "--data-dir", str(cluster.data_dir), "--port", str(cluster.port)]
+    with open(cluster.folder / "waiting.log", "wb") as log:
+        process = subprocess.Popen(command, env=cluster.environment(), cwd=cluster.folder, stdout=log, stderr=log)
+    try:
+        time.sleep(2)
+        assert process.poll() is None, (cluster.folder / "waiting.log").read_text()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(8) == 0
+    finally:
+        process.kill()
+        process.wait()
